@@ -1,0 +1,2 @@
+//! hawsepipe
+fn main() {}
