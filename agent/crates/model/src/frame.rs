@@ -1,0 +1,104 @@
+//! A frame: what travels from a collector through the spool to a destination.
+//!
+//! A frame holds one complete OTLP export request of one signal, compressed, of at most about 1 MiB
+//! before compression, and names the log positions that its records came from. Data and cursor are
+//! one thing: whoever stores the frame has stored the position.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Codec;
+
+/// An OpenTelemetry signal. Each has an export service of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Log records: `opentelemetry.proto.collector.logs.v1.LogsService`.
+    Logs,
+}
+
+/// A container's log stream: the folder under the pods path, `NS_POD_UID/CONTAINER`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey(pub Arc<str>);
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A plain segment (one file) of a stream, never known by its name alone: inodes are used again, so the
+/// birth time and the container's restart number belong to the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SegmentId {
+    /// Restart number of the container, the `N` of `N.log`.
+    pub restart: u32,
+    /// Device of the file.
+    pub device: u64,
+    /// Inode of the file.
+    pub inode: u64,
+    /// Birth time in nanoseconds since the epoch (`statx`), 0 where the file system has none.
+    pub born_nanos: i64,
+}
+
+/// Where reading of one segment goes on, for each output stream: the offset of the first byte that is not
+/// covered. Partial lines of one output interleave with finished lines of the other in one file, so one
+/// offset for both would repeat or lose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// First byte whose stdout content is not covered.
+    pub stdout: u64,
+    /// First byte whose stderr content is not covered.
+    pub stderr: u64,
+}
+
+/// What a frame covers of one segment once it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cover {
+    /// The container's stream.
+    pub stream: StreamKey,
+    /// The segment of that stream.
+    pub segment: SegmentId,
+    /// Where reading goes on after this frame.
+    pub position: Position,
+}
+
+/// One compressed OTLP export request and what it covers.
+#[derive(Clone)]
+pub struct Frame {
+    /// The signal of the request.
+    pub signal: Signal,
+    /// How `payload` is compressed.
+    pub codec: Codec,
+    /// Bytes of the request before compression.
+    pub uncompressed_len: usize,
+    /// Records in the request.
+    pub records: u64,
+    /// The compressed export request.
+    pub payload: Bytes,
+    /// The log positions that the frame covers, at most one for a segment.
+    pub covers: Vec<Cover>,
+}
+
+impl Frame {
+    /// What the frame costs a queue, in bytes: the payload and its covers.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.payload.len() + size_of::<Self>() + self.covers.len() * size_of::<Cover>()
+    }
+}
+
+/// Payloads are log lines of a company: they never appear in a debug dump.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("signal", &self.signal)
+            .field("codec", &self.codec)
+            .field("uncompressed_len", &self.uncompressed_len)
+            .field("records", &self.records)
+            .field("payload_len", &self.payload.len())
+            .field("covers", &self.covers.len())
+            .finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! The two ends of the queue between the collectors and the destinations.
+//!
+//! Collectors know only [`FrameSink`], destinations only [`FrameSource`]; what stands between them (memory or
+//! disk) is `spool`'s affair.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Frame;
+
+/// How full a lane of the queue is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the lane would take now.
+    pub free: usize,
+    /// The lane's budget.
+    pub capacity: usize,
+}
+
+/// Why a frame was not taken. The frame comes back: nothing is lost by asking.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The lane has no room now; wait for some.
+    #[error("the lane is full")]
+    Full(Frame),
+    /// The frame is larger than the whole lane: it can never be taken.
+    #[error(
+        "the frame needs {needed} bytes and the lane holds {capacity}; raise spool.files.maxBytes"
+    )]
+    TooLarge {
+        /// The frame.
+        frame: Frame,
+        /// What it costs, in bytes.
+        needed: usize,
+        /// The lane's budget, in bytes.
+        capacity: usize,
+    },
+}
+
+/// The end of a lane where frames are put, for code that runs on a thread of its own.
+pub trait FrameSink: Send + Sync {
+    /// How full the lane is.
+    fn room(&self) -> Room;
+
+    /// Puts a frame behind all others of its lane.
+    ///
+    /// # Errors
+    /// [`AppendError`], with the frame in it.
+    fn append(&self, frame: Frame) -> Result<(), AppendError>;
+
+    /// Waits until at least `bytes` are free or `timeout` has passed; true when there is room.
+    fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool;
+}
+
+/// The end of a lane where one destination takes frames, oldest first, each until it is settled.
+pub trait FrameSource: Send + 'static {
+    /// The oldest frame that this destination has not settled; waits for one. The same frame comes again until
+    /// [`settle`](Self::settle). `None`: the queue is closed and this destination has settled everything.
+    fn next(&mut self) -> impl Future<Output = Option<Arc<Frame>>> + Send;
+
+    /// This destination is done with the frame that [`next`](Self::next) gave last: acknowledged, or rejected and
+    /// counted.
+    fn settle(&mut self);
+}
