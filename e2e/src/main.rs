@@ -1,2 +1,131 @@
-//! e2e
-fn main() {}
+//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | down | status | tools`.
+//!
+//! In: this repository (chart, manifests, Dockerfile, the agent's crates) and a machine. Out: one
+//! line a promise, then `N passed, N failed, N skipped`; the exit code is not zero when one failed.
+//! What always holds: a suite does not know which cluster it runs on ([`cluster::Cluster`] is all
+//! it sees), only processes that this program started are ended, and `down` leaves nothing behind.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bare;
+mod certs;
+mod cluster;
+mod cmd;
+mod diagnose;
+mod expect;
+mod images;
+mod kind;
+mod netns;
+mod packages;
+mod process;
+mod promise;
+mod received;
+mod release;
+mod suites;
+mod tools;
+mod wait;
+mod work;
+mod workload;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::cluster::{Cluster, Flavor};
+use crate::work::Work;
+
+/// Brings up a cluster, installs Hawsepipe with Helm and checks its promises.
+#[derive(Parser)]
+#[command(name = "e2e", bin_name = "cargo e2e")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the cluster (idempotent; cleans up after a killed run)
+    Up {
+        /// Which cluster; the default is bare for root on a machine without a docker engine
+        #[arg(long, value_enum)]
+        cluster: Option<Flavor>,
+    },
+    /// Run the suites on the running cluster (started when it is not)
+    Test {
+        /// Names of suites; all of them when none is given
+        suites: Vec<String>,
+        /// Which cluster, when none is running yet
+        #[arg(long, value_enum)]
+        cluster: Option<Flavor>,
+        /// Stop after the first promise that does not hold, leaving the cluster as it is
+        #[arg(long)]
+        fail_fast: bool,
+        /// List the suites and their promises, and run nothing
+        #[arg(long)]
+        list: bool,
+    },
+    /// Stop the cluster and leave nothing behind (the cached tools stay)
+    Down,
+    /// Say what is running
+    Status,
+    /// Build and cache the tools; with a name (helm, kubernetes, coredns) only that one
+    Tools {
+        /// The one tool that is wanted; the path of its binary is printed
+        name: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("e2e: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let work = Work::open()?;
+    match cli.command {
+        Command::Up { cluster } => {
+            Cluster::up(&work, cluster)?;
+        }
+        Command::Test {
+            suites,
+            cluster,
+            fail_fast,
+            list,
+        } => {
+            if list {
+                promise::list();
+                return Ok(ExitCode::SUCCESS);
+            }
+            let chosen = promise::choose(&suites)?;
+            let cluster = Cluster::up(&work, cluster)?;
+            let tally = promise::run(&cluster, &chosen, fail_fast);
+            println!("{tally}");
+            return Ok(if tally.failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        Command::Down => Cluster::down(&work)?,
+        Command::Status => Cluster::print_status(&work)?,
+        Command::Tools { name: None } => {
+            packages::ensure(packages::BARE)?;
+            for tool in tools::ALL {
+                println!("{}", tools::ensure(&work, tool)?.display());
+            }
+        }
+        Command::Tools { name: Some(name) } => {
+            let tool = tools::by_name(&name)?;
+            println!(
+                "{}",
+                tools::ensure(&work, tool)?.join(tool.binaries[0]).display()
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

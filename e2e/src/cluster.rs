@@ -1,0 +1,251 @@
+//! The cluster as the suites see it. What one of the two cannot do it says as [`NotPossible`], which
+//! the runner counts as skipped.
+
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bare::{self, Bare};
+use crate::kind::Kind;
+use crate::work::Work;
+use crate::{cmd, kind, process};
+
+/// Which kind of cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Flavor {
+    /// Kubernetes as processes of this machine
+    Bare,
+    /// kind, on a docker engine
+    Kind,
+}
+
+/// The error of an operation that this cluster does not have.
+#[derive(Debug)]
+pub(crate) struct NotPossible(pub(crate) &'static str);
+
+impl fmt::Display for NotPossible {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NotPossible {}
+
+/// A running cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    work: Work,
+    machine: Machine,
+}
+
+#[derive(Debug)]
+enum Machine {
+    Bare(Bare),
+    Kind(Kind),
+}
+
+impl Cluster {
+    /// Starts the cluster, or takes the running one.
+    pub(crate) fn up(work: &Work, wanted: Option<Flavor>) -> Result<Self> {
+        let running = work.state()?.map(|state| state.flavor);
+        if let (Some(running), Some(wanted)) = (running, wanted)
+            && running != wanted
+        {
+            bail!("a {running:?} cluster is up; take it down first: cargo e2e down");
+        }
+        let machine = match wanted.or(running).unwrap_or_else(Self::default_flavor) {
+            Flavor::Bare => Machine::Bare(Bare::up(work)?),
+            Flavor::Kind => Machine::Kind(Kind::up(work)?),
+        };
+        Ok(Self {
+            work: work.clone(),
+            machine,
+        })
+    }
+
+    fn default_flavor() -> Flavor {
+        if process::is_root() && !kind::has_docker() {
+            Flavor::Bare
+        } else {
+            Flavor::Kind
+        }
+    }
+
+    /// Stops whatever is up.
+    pub(crate) fn down(work: &Work) -> Result<()> {
+        match work.state()?.map(|state| state.flavor) {
+            Some(Flavor::Kind) => Kind::down(work),
+            Some(Flavor::Bare) | None => bare::down(work),
+        }
+    }
+
+    /// Prints what is up.
+    pub(crate) fn print_status(work: &Work) -> Result<()> {
+        match work.state()? {
+            None => println!("down"),
+            Some(state) => {
+                let mark = if state.ready {
+                    "up"
+                } else {
+                    "half up (a run was killed)"
+                };
+                print!("{:?}: {mark}\n{}", state.flavor, Bare::status(&state));
+                println!("  folder: {}", work.run().display());
+            }
+        }
+        Ok(())
+    }
+
+    /// The work folder.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// A kubectl command, to be completed and run.
+    pub(crate) fn kubectl_command(&self) -> Command {
+        match &self.machine {
+            Machine::Bare(bare) => bare.kubectl(),
+            Machine::Kind(kind) => kind.kubectl(),
+        }
+    }
+
+    /// Runs kubectl; its standard output.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        cmd::run(self.kubectl_command().args(arguments))
+    }
+
+    /// Runs `kubectl get .. -o json`.
+    pub(crate) fn get(&self, arguments: &[&str]) -> Result<Value> {
+        let mut command = self.kubectl_command();
+        let text = cmd::run(command.arg("get").args(arguments).args(["-o", "json"]))?;
+        serde_json::from_str(&text).context("kubectl get -o json")
+    }
+
+    /// Applies manifests.
+    pub(crate) fn apply(&self, manifests: &str) -> Result<()> {
+        let mut command = self.kubectl_command();
+        cmd::with_input(command.args(["apply", "-f", "-"]), manifests.as_bytes()).map(drop)
+    }
+
+    /// Runs helm; its standard output.
+    pub(crate) fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = match &self.machine {
+            Machine::Bare(bare) => bare.helm(),
+            Machine::Kind(kind) => kind.helm(),
+        };
+        cmd::run(command.args(arguments))
+    }
+
+    /// Makes an image archive's image available to pods.
+    pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.load_image(archive),
+            Machine::Kind(kind) => kind.load_image(archive),
+        }
+    }
+
+    /// Runs a shell script as root on the node that all pods of the suites run on.
+    pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.node_shell(script),
+            Machine::Kind(kind) => kind.node_shell(script),
+        }
+    }
+
+    /// A command that runs a program in a running container, with no help from the API server.
+    pub(crate) fn container_exec(&self, container_id: &str, argv: &[&str]) -> Command {
+        match &self.machine {
+            Machine::Bare(bare) => bare.container_exec(container_id, argv),
+            Machine::Kind(kind) => kind.container_exec(container_id, argv),
+        }
+    }
+
+    /// Gives the kubelet a static pod.
+    pub(crate) fn put_static_pod(&self, file: &str, manifest: &str) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => {
+                // Written beside and moved in: the kubelet must not read half of it.
+                let path = bare.static_pods()?.join(file);
+                let new = self.work.run_file("static-pod.new", manifest)?;
+                std::fs::rename(new, path).context("static pod")
+            }
+            Machine::Kind(kind) => kind.put_static_pod(file, manifest),
+        }
+    }
+
+    /// Takes a static pod away.
+    pub(crate) fn remove_static_pod(&self, file: &str) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => {
+                drop(std::fs::remove_file(bare.static_pods()?.join(file)));
+                Ok(())
+            }
+            Machine::Kind(kind) => kind.remove_static_pod(file),
+        }
+    }
+
+    /// Stops the API server; pods go on running.
+    pub(crate) fn stop_api_server(&self) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.stop_api_server(),
+            Machine::Kind(kind) => kind.stop_api_server(),
+        }
+    }
+
+    /// Starts it again and waits until it is ready. One that runs is left alone.
+    pub(crate) fn start_api_server(&self) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.start_api_server(),
+            Machine::Kind(kind) => kind.start_api_server(),
+        }
+    }
+
+    /// Makes etcd forget all old revisions.
+    pub(crate) fn compact_etcd(&self) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.compact(),
+            Machine::Kind(_) => {
+                Err(NotPossible("etcd cannot be reached while the API server is stopped").into())
+            }
+        }
+    }
+}
+
+/// Runs a command and hands over its output line by line, as it comes.
+pub(crate) fn stream(
+    command: &mut Command,
+    mut line: impl FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let shown = cmd::show(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().context("no output")?;
+    let mut reader = BufReader::with_capacity(1 << 20, output);
+    let mut bytes = Vec::new();
+    let mut result = Ok(());
+    while result.is_ok() {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        result = line(String::from_utf8_lossy(&bytes).trim_end_matches('\n'));
+    }
+    if result.is_err() {
+        drop(child.kill());
+    }
+    let status = child.wait()?;
+    result?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(())
+}

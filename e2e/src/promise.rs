@@ -1,0 +1,104 @@
+//! The runner: a promise is a sentence and a function that fails when it is broken.
+
+use std::fmt;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::cluster::{Cluster, NotPossible};
+use crate::{diagnose, suites};
+
+/// One promise.
+pub(crate) struct Promise {
+    /// What holds, as a sentence with underscores.
+    pub(crate) name: &'static str,
+    /// Checks it. [`NotPossible`] counts as skipped, every other error as failed.
+    pub(crate) check: fn(&Cluster) -> Result<()>,
+}
+
+/// Promises that share a release or workloads, run in order.
+pub(crate) struct Suite {
+    /// What `cargo e2e test` takes.
+    pub(crate) name: &'static str,
+    /// In the order in which they run.
+    pub(crate) promises: &'static [Promise],
+}
+
+/// How it went.
+#[derive(Default)]
+pub(crate) struct Tally {
+    passed: usize,
+    /// More than none makes the exit code one.
+    pub(crate) failed: usize,
+    skipped: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        write!(
+            formatter,
+            "{passed} passed, {failed} failed, {skipped} skipped"
+        )
+    }
+}
+
+/// Prints all suites and promises.
+pub(crate) fn list() {
+    for suite in suites::ALL {
+        for promise in suite.promises {
+            println!("{}::{}", suite.name, promise.name);
+        }
+    }
+}
+
+/// The suites of these names; all when there are none.
+pub(crate) fn choose(names: &[String]) -> Result<Vec<&'static Suite>> {
+    for name in names {
+        if !suites::ALL.iter().any(|suite| suite.name == name) {
+            let known: Vec<&str> = suites::ALL.iter().map(|suite| suite.name).collect();
+            bail!("no suite {name}; there are {}", known.join(", "));
+        }
+    }
+    let chosen = |suite: &&Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
+    Ok(suites::ALL.iter().filter(chosen).collect())
+}
+
+/// Runs them.
+pub(crate) fn run(cluster: &Cluster, chosen: &[&'static Suite], fail_fast: bool) -> Tally {
+    let mut tally = Tally::default();
+    for suite in chosen {
+        for promise in suite.promises {
+            let name = format!("{}::{}", suite.name, promise.name);
+            println!("test {name} ...");
+            let started = Instant::now();
+            let result = (promise.check)(cluster);
+            let seconds = started.elapsed().as_secs_f64();
+            match result {
+                Ok(()) => {
+                    tally.passed += 1;
+                    println!("test {name} ... ok ({seconds:.1} s)");
+                }
+                Err(error) => match error.downcast_ref::<NotPossible>() {
+                    Some(reason) => {
+                        tally.skipped += 1;
+                        println!("test {name} ... skipped: {reason}");
+                    }
+                    None => {
+                        tally.failed += 1;
+                        println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}");
+                        diagnose::print(cluster);
+                        if fail_fast {
+                            return tally;
+                        }
+                    }
+                },
+            }
+        }
+    }
+    tally
+}

@@ -1,0 +1,1 @@
+pub(crate) const NAMESPACE: &str = "hawsepipe";
