@@ -1,0 +1,122 @@
+"""Reads rendered manifests for .ci/chart.
+
+  chart-objects.py schema VERSION FILE..   every object against the strict API schema of that Kubernetes
+  chart-objects.py promises FOLDER         what holds for the renderings of chart/ci in FOLDER
+  chart-objects.py pods < FILE             the pod templates alone, to compare
+"""
+import json
+import pathlib
+import sys
+
+import yaml
+
+# Objects of operators: Kubernetes itself has no schema of them.
+FOREIGN = {"PodMonitor", "SecurityContextConstraints"}
+
+
+def objects(text):
+    return [o for o in yaml.safe_load_all(text) if o]
+
+
+def pod_templates(documents):
+    for o in documents:
+        if o["kind"] in ("DaemonSet", "StatefulSet", "Deployment"):
+            yield o["kind"], o["spec"]["template"]
+
+
+def schema(version, files):
+    import kubernetes_validate
+
+    count = 0
+    for file in files:
+        seen = set()
+        for o in objects(pathlib.Path(file).read_text()):
+            key = (o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"])
+            if key in seen:
+                raise SystemExit(f"FAIL {file}: {key} is rendered twice")
+            seen.add(key)
+            if o["kind"] in FOREIGN:
+                continue
+            try:
+                kubernetes_validate.validate(o, version, strict=True)
+            except Exception as e:  # the library has no common class of errors
+                raise SystemExit(f"FAIL {file}: {key} on Kubernetes {version}: {str(e)[:600]}")
+            count += 1
+    print(f"ok   schema: {count} objects are valid on Kubernetes {version}")
+
+
+RIGHTS = [
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
+]
+
+
+def check_pod(name, kind, spec):
+    """The posture of every pod, whatever the values."""
+    assert spec["automountServiceAccountToken"] is False, f"{name}: {kind} mounts a token by itself"
+    assert not any(spec.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")), f"{name}: {kind} uses the host's"
+    assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault", f"{name}: {kind} seccomp"
+    for container in spec["containers"]:
+        context = container["securityContext"]
+        assert context["capabilities"] == {"drop": ["ALL"]}, f"{name}: {kind} keeps capabilities"
+        assert context["readOnlyRootFilesystem"] is True, f"{name}: {kind} can write its root"
+        assert context["allowPrivilegeEscalation"] is False, f"{name}: {kind} can escalate"
+        assert context["privileged"] is False, f"{name}: {kind} is privileged"
+        assert "memory" in container["resources"]["limits"], f"{name}: {kind} has no memory limit"
+        assert "cpu" not in container["resources"]["limits"], f"{name}: {kind} has a cpu limit"
+        for mount in container["volumeMounts"]:
+            assert "subPath" not in mount, f"{name}: {mount['name']} by subPath would not follow a changed Secret"
+            volume = next(v for v in spec["volumes"] if v["name"] == mount["name"])
+            writable = mount["name"] in ("spool", "data")
+            assert mount.get("readOnly", False) is not writable, f"{name}: {mount['name']} readOnly"
+            assert "hostPath" not in volume or mount["name"] in ("pod-logs", "spool") or mount["name"].startswith(
+                "extra-logs-"), f"{name}: mounts {volume['hostPath']}"
+
+
+def promises(folder):
+    for file in sorted(pathlib.Path(folder).glob("*.yaml")):
+        name = file.stem
+        everything = objects(file.read_text())
+        roles = [o for o in everything if o["kind"].endswith("Role")]
+        agent = next(t for k, t in pod_templates(everything) if k == "DaemonSet")
+        volumes = {v["name"] for v in agent["spec"]["volumes"]}
+        if name == "source-none":
+            assert not [o for o in everything if "Role" in o["kind"]], f"{name}: has RBAC objects"
+            assert "api-access" not in volumes, f"{name}: has a token"
+        else:
+            assert [r["rules"] for r in roles] == [RIGHTS], f"{name}: rights are {roles}"
+            assert "api-access" in volumes, f"{name}: has no token"
+        for kind, template in pod_templates(everything):
+            check_pod(name, kind, template["spec"])
+            assert "helm.sh/chart" not in template["metadata"]["labels"], f"{name}: {kind} rolls with the chart's version"
+        for o in everything:
+            if o["kind"] == "Pod":
+                check_pod(name, "Pod", o["spec"])
+        # The configuration names only files that are mounted.
+        config = next(yaml.safe_load(o["data"]["hawsepipe.yaml"]) for o in everything if o["kind"] == "ConfigMap")
+        mounts = {m["mountPath"] for m in agent["spec"]["containers"][0]["volumeMounts"]}
+        for key, destination in config["destinations"].items():
+            for path in (destination.get("auth", {}).get("keyFile"), destination.get("tls", {}).get("caFile")):
+                assert path is None or path.rsplit("/", 1)[0] in mounts, f"{name}: {key}: {path} is not mounted"
+        assert config["logs"]["podsPath"] in mounts and config["spool"]["path"] in mounts, f"{name}: {mounts}"
+        print(f"ok   promises: {name}")
+    for o in objects((pathlib.Path(folder) / "manifests.yaml").read_text()):
+        assert o["kind"] != "Secret", "manifests: a Secret is in git"
+    # No key is rendered anywhere but into a Secret.
+    for o in objects((pathlib.Path(folder) / "tls-ca.yaml").read_text()):
+        assert o["kind"] == "Secret" or "not-a-real-key" not in json.dumps(o), f"the key is in {o['kind']}"
+
+
+if __name__ == "__main__":
+    command, arguments = sys.argv[1], sys.argv[2:]
+    if command == "schema":
+        schema(arguments[0], arguments[1:])
+    elif command == "promises":
+        try:
+            promises(arguments[0])
+        except AssertionError as e:
+            raise SystemExit(f"FAIL {e}")
+    elif command == "pods":
+        print(json.dumps(dict(pod_templates(objects(sys.stdin.read()))), indent=1, sort_keys=True))

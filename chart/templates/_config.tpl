@@ -1,0 +1,51 @@
+{{/*
+The agent's configuration. What the values leave empty is left out: the agent's own default holds.
+*/}}
+{{- define "hawsepipe.config" -}}
+{{- $config := dict
+      "logs" (omit .Values.logs "extraHostPaths")
+      "kubernetes" (dict "source" .Values.kubernetes.source "nodeName" "${NODE_NAME}" "labels" .Values.kubernetes.labels "annotations" .Values.kubernetes.annotations "metadataTimeout" .Values.kubernetes.metadataTimeout)
+      "spool" .Values.spool
+      "admin" .Values.admin
+      "log" .Values.log
+      "shutdownTimeout" .Values.shutdownTimeout -}}
+{{- with .Values.cluster.name -}}
+{{- $_ := set $config "cluster" (dict "name" .) -}}
+{{- end -}}
+{{- with .Values.resource.attributes -}}
+{{- $_ := set $config "resource" (dict "attributes" .) -}}
+{{- end -}}
+{{- $destinations := dict -}}
+{{- range $name, $destination := (include "hawsepipe.destinations" . | fromYaml) -}}
+{{- $one := dict "type" "otlp" "protocol" "grpc" -}}
+{{- range $key := list "type" "protocol" "endpoint" "compression" "timeout" -}}
+{{- with get $destination $key -}}
+{{- $_ := set $one $key . -}}
+{{- end -}}
+{{- end -}}
+{{- if include "hawsepipe.destination.secretName" (list $ $name $destination) -}}
+{{- $auth := dict "keyFile" (printf "/etc/hawsepipe/keys/%s/key" $name) -}}
+{{- range $key := list "header" "format" -}}
+{{- with get $destination.auth $key -}}
+{{- $_ := set $auth $key . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $one "auth" $auth -}}
+{{- end -}}
+{{- $tls := dict -}}
+{{- with $destination.tls -}}
+{{- if .ca -}}
+{{- $_ := set $tls "caFile" (printf "/etc/hawsepipe/ca/%s/ca.crt" $name) -}}
+{{- end -}}
+{{- with .serverName -}}
+{{- $_ := set $tls "serverName" . -}}
+{{- end -}}
+{{- end -}}
+{{- if $tls -}}
+{{- $_ := set $one "tls" $tls -}}
+{{- end -}}
+{{- $_ := set $destinations $name $one -}}
+{{- end -}}
+{{- $_ := set $config "destinations" $destinations -}}
+{{- toYaml $config -}}
+{{- end -}}
