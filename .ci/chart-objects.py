@@ -104,6 +104,8 @@ def promises(folder):
         print(f"ok   promises: {name}")
     for o in objects((pathlib.Path(folder) / "manifests.yaml").read_text()):
         assert o["kind"] != "Secret", "manifests: a Secret is in git"
+    # A plain number stays one; the template engine likes to write 1.073741824e+09.
+    assert "--max-bytes=1073741824" in (pathlib.Path(folder) / "nulls.yaml").read_text(), "nulls: --max-bytes"
     # No key is rendered anywhere but into a Secret.
     for o in objects((pathlib.Path(folder) / "tls-ca.yaml").read_text()):
         assert o["kind"] == "Secret" or "not-a-real-key" not in json.dumps(o), f"the key is in {o['kind']}"

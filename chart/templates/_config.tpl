@@ -4,7 +4,7 @@ The agent's configuration. What the values leave empty is left out: the agent's 
 {{- define "hawsepipe.config" -}}
 {{- $config := dict
       "logs" (omit .Values.logs "extraHostPaths")
-      "kubernetes" (dict "source" .Values.kubernetes.source "nodeName" "${NODE_NAME}" "labels" .Values.kubernetes.labels "annotations" .Values.kubernetes.annotations "metadataTimeout" .Values.kubernetes.metadataTimeout)
+      "kubernetes" (merge (dict "nodeName" "${NODE_NAME}") .Values.kubernetes)
       "spool" .Values.spool
       "admin" .Values.admin
       "log" .Values.log

@@ -55,7 +55,7 @@ annotations:
 {{- end -}}
 
 {{- define "hawsepipe.image" -}}
-{{- $registry := default .Values.image.registry .Values.global.imageRegistry -}}
+{{- $registry := default .Values.image.registry (.Values.global | default dict).imageRegistry -}}
 {{- $name := .Values.image.repository -}}
 {{- if $registry -}}
 {{- $name = printf "%s/%s" (trimSuffix "/" $registry) $name -}}

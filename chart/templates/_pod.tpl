@@ -11,12 +11,12 @@ what the agent sees.
 {{- /* Container logs belong to root, mode 0640: uid 0 reads them without any capability. */ -}}
 {{- define "hawsepipe.agent.podSecurityContext" -}}
 {{- $profiles := dict "logs" (dict "runAsUser" 0 "runAsGroup" 0 "runAsNonRoot" false "seccompProfile" (dict "type" "RuntimeDefault")) -}}
-{{- mergeOverwrite (get $profiles .Values.securityProfile) (deepCopy .Values.podSecurityContext) | toYaml -}}
+{{- mergeOverwrite (get $profiles .Values.securityProfile) (deepCopy (.Values.podSecurityContext | default dict)) | toYaml -}}
 {{- end -}}
 
 {{- define "hawsepipe.agent.securityContext" -}}
 {{- $profiles := dict "logs" (dict "privileged" false "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL"))) -}}
-{{- mergeOverwrite (get $profiles .Values.securityProfile) (deepCopy .Values.securityContext) | toYaml -}}
+{{- mergeOverwrite (get $profiles .Values.securityProfile) (deepCopy (.Values.securityContext | default dict)) | toYaml -}}
 {{- end -}}
 
 {{- define "hawsepipe.agent.env" -}}
