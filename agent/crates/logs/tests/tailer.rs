@@ -1,0 +1,659 @@
+//! The log path against real files, with a queue that keeps what it is given. The runtime and the kubelet are played
+//! by the test: it writes, renames and deletes as they do.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hawsepipe_logs::{Metrics, Rule, Selection, Settings, StartAt, Tailer};
+use hawsepipe_model::codec::decompress;
+use hawsepipe_model::{
+    AppendError, Attributes, Codec, ContainerMeta, Frame, FrameSink, NodeMeta, PodDirectory,
+    PodMeta, PreferredCodec, Room,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use parking_lot::Mutex;
+use prost::Message;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const CAPACITY: usize = 64 << 20;
+
+/// A queue that keeps everything, and can be made to refuse.
+#[derive(Default)]
+struct Kept {
+    frames: Mutex<Vec<Frame>>,
+    full: Mutex<bool>,
+}
+
+impl FrameSink for Kept {
+    fn room(&self) -> Room {
+        let free = if *self.full.lock() { 0 } else { CAPACITY };
+        Room {
+            free,
+            capacity: CAPACITY,
+        }
+    }
+
+    fn append(&self, frame: Frame) -> Result<(), AppendError> {
+        if *self.full.lock() {
+            return Err(AppendError::Full(frame));
+        }
+        self.frames.lock().push(frame);
+        Ok(())
+    }
+
+    fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {
+        std::thread::sleep(timeout.min(Duration::from_millis(5)));
+        self.room().free >= bytes
+    }
+}
+
+/// Pods that the test makes known.
+#[derive(Default)]
+struct Pods {
+    known: Mutex<BTreeMap<String, Arc<PodMeta>>>,
+    node: Arc<NodeMeta>,
+    expected: bool,
+}
+
+impl PodDirectory for Pods {
+    fn pod(&self, uid: &str) -> Option<Arc<PodMeta>> {
+        self.known.lock().get(uid).cloned()
+    }
+
+    fn node(&self) -> Arc<NodeMeta> {
+        Arc::clone(&self.node)
+    }
+
+    fn expected(&self) -> bool {
+        self.expected
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Record {
+    body: String,
+    attributes: BTreeMap<String, Value>,
+    resource: BTreeMap<String, Value>,
+}
+
+impl Record {
+    fn text(&self, key: &str) -> &str {
+        match self.resource.get(key).or_else(|| self.attributes.get(key)) {
+            Some(Value::StringValue(text)) => text,
+            _ => "",
+        }
+    }
+}
+
+struct Rig {
+    root: tempfile::TempDir,
+    sink: Arc<Kept>,
+    pods: Arc<Pods>,
+    settings: Settings,
+    tailer: Option<Tailer>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            pods_path: root.path().to_owned(),
+            selection: Selection::default(),
+            start_at: StartAt::All,
+            max_record_bytes: 1 << 20,
+            metadata_timeout: Duration::from_secs(3600),
+            attributes: Attributes::new(),
+        };
+        let (sink, pods) = (Arc::default(), Arc::default());
+        Self {
+            root,
+            sink,
+            pods,
+            settings,
+            tailer: None,
+        }
+    }
+
+    fn with_metadata(mut self) -> Self {
+        self.pods = Arc::new(Pods {
+            expected: true,
+            ..Pods::default()
+        });
+        self
+    }
+
+    fn start(&mut self) {
+        let sink = Arc::clone(&self.sink) as Arc<dyn FrameSink>;
+        let pods = Arc::clone(&self.pods) as Arc<dyn PodDirectory>;
+        let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
+        let tailer =
+            Tailer::start(self.settings.clone(), sink, pods, codec, Metrics::default()).unwrap();
+        self.tailer = Some(tailer);
+    }
+
+    fn container(&self, pod: &str, container: &str) -> PathBuf {
+        let dir = self.root.path().join(pod).join(container);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let map = |list: &[KeyValue]| {
+            let value = |pair: &KeyValue| pair.value.clone().unwrap().value.unwrap();
+            list.iter()
+                .map(|pair| (pair.key.clone(), value(pair)))
+                .collect()
+        };
+        let mut records = Vec::new();
+        for frame in self.sink.frames.lock().iter() {
+            let bytes = decompress(frame.codec, &frame.payload, 64 << 20).unwrap();
+            assert_eq!(bytes.len(), frame.uncompressed_len);
+            let request = ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
+            let before = records.len();
+            for block in &request.resource_logs {
+                let resource = map(&block.resource.clone().unwrap().attributes);
+                for record in block.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+                    let Value::StringValue(body) = record.body.clone().unwrap().value.unwrap()
+                    else {
+                        panic!("a body is a string");
+                    };
+                    let attributes = map(&record.attributes);
+                    records.push(Record {
+                        body,
+                        attributes,
+                        resource: BTreeMap::clone(&resource),
+                    });
+                }
+            }
+            assert_eq!((records.len() - before) as u64, frame.records);
+        }
+        records
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.records()
+            .into_iter()
+            .map(|record| record.body)
+            .collect()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, count: usize) -> Vec<Record> {
+        wait(
+            || self.records().len() >= count,
+            || format!("{:?}", self.bodies()),
+        );
+        let records = self.records();
+        assert_eq!(records.len(), count, "{:?}", self.bodies());
+        records
+    }
+}
+
+#[track_caller]
+fn wait(condition: impl Fn() -> bool, seen: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not in time; seen: {}", seen());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn append(path: &Path, text: impl AsRef<[u8]>) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_ref()).unwrap();
+}
+
+fn line(text: &str) -> String {
+    format!("2026-11-22T10:00:00.123456789Z stdout F {text}\n")
+}
+
+fn lines(range: std::ops::Range<usize>) -> String {
+    range.map(|number| line(&number.to_string())).collect()
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+fn pod(uid: &str, label: &str) -> Arc<PodMeta> {
+    let container = ContainerMeta {
+        ids: BTreeMap::from([(0, "abc".to_owned())]),
+        ..ContainerMeta::default()
+    };
+    let mut attributes = Attributes::new();
+    attributes.set("k8s.pod.label.app", label);
+    Arc::new(PodMeta {
+        uid: uid.to_owned(),
+        labels: BTreeMap::from([("app".to_owned(), label.to_owned())]),
+        attributes,
+        containers: BTreeMap::from([("c".to_owned(), container)]),
+        ..PodMeta::default()
+    })
+}
+
+#[test]
+fn lines_of_every_container_arrive_once_in_order_with_what_the_path_says() {
+    let mut rig = Rig::new();
+    rig.settings.attributes.set("k8s.cluster.name", "test");
+    let early = rig.container("ns_early_uid-1", "app");
+    append(&early.join("0.log"), lines(0..10));
+    rig.start();
+    rig.wait_for(10);
+    let late = rig.container("other_late_uid-2", "sidecar");
+    append(&late.join("3.log"), lines(0..10));
+    append(&early.join("0.log"), lines(10..20));
+    let records = rig.wait_for(30);
+    let of = |pod: &str| -> Vec<String> {
+        let of_pod = records
+            .iter()
+            .filter(|record| record.text("k8s.pod.name") == pod);
+        of_pod.map(|record| record.body.clone()).collect()
+    };
+    assert_eq!(of("early"), numbers(0..20));
+    assert_eq!(of("late"), numbers(0..10));
+    let record = records
+        .iter()
+        .find(|record| record.text("k8s.pod.name") == "late")
+        .unwrap();
+    assert_eq!(record.text("k8s.namespace.name"), "other");
+    assert_eq!(record.text("k8s.pod.uid"), "uid-2");
+    assert_eq!(record.text("k8s.container.name"), "sidecar");
+    assert_eq!(record.text("k8s.cluster.name"), "test");
+    assert_eq!(record.text("log.iostream"), "stdout");
+    assert_eq!(
+        record.resource["k8s.container.restart_count"],
+        Value::IntValue(3)
+    );
+}
+
+#[test]
+fn rotation_by_the_kubelet_loses_and_doubles_nothing() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "app");
+    let live = dir.join("0.log");
+    let mut written = 0;
+    for round in 0..5 {
+        // The runtime holds the file open and still writes into it after the rename.
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&live)
+            .unwrap();
+        file.write_all(lines(written..written + 50).as_bytes())
+            .unwrap();
+        let rotated = dir.join(format!("0.log.20261122-10000{round}"));
+        fs::rename(&live, &rotated).unwrap();
+        file.write_all(lines(written + 50..written + 60).as_bytes())
+            .unwrap();
+        append(&live, lines(written + 60..written + 70));
+        file.write_all(b"").unwrap();
+        written += 70;
+        rig.wait_for(written);
+        // What the kubelet's compressor does with the one before.
+        fs::write(dir.join("0.log.20261122-100000.tmp"), b"x").unwrap();
+        fs::remove_file(&rotated).unwrap();
+    }
+    assert_eq!(rig.bodies(), numbers(0..written));
+}
+
+#[test]
+fn a_rename_that_is_taken_back_loses_and_doubles_nothing() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "app");
+    let live = dir.join("0.log");
+    append(&live, lines(0..10));
+    rig.wait_for(10);
+    fs::rename(&live, dir.join("0.log.20261122-100000")).unwrap();
+    append(&dir.join("0.log.20261122-100000"), lines(10..20));
+    rig.wait_for(20);
+    fs::rename(dir.join("0.log.20261122-100000"), &live).unwrap();
+    append(&live, lines(20..30));
+    rig.wait_for(30);
+    assert_eq!(rig.bodies(), numbers(0..30));
+}
+
+#[test]
+fn a_restarted_container_is_read_behind_its_last_run() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "app");
+    append(&dir.join("0.log"), lines(0..5));
+    append(
+        &dir.join("0.log"),
+        "2026-11-22T10:00:00Z stdout P unfinished",
+    );
+    append(&dir.join("1.log"), lines(5..10));
+    rig.start();
+    let records = rig.wait_for(11);
+    assert_eq!(records[5].body, "unfinished");
+    assert_eq!(
+        records[5].resource["k8s.container.restart_count"],
+        Value::IntValue(0)
+    );
+    assert_eq!(records[6].body, "5");
+    assert_eq!(
+        records[6].resource["k8s.container.restart_count"],
+        Value::IntValue(1)
+    );
+}
+
+#[test]
+fn a_deleted_pods_last_lines_are_read_to_the_end() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "app");
+    append(&dir.join("0.log"), lines(0..1));
+    rig.wait_for(1);
+    *rig.sink.full.lock() = true;
+    append(&dir.join("0.log"), lines(1..1000));
+    append(
+        &dir.join("0.log"),
+        "2026-11-22T10:00:00Z stdout F no newline",
+    );
+    fs::remove_dir_all(rig.root.path().join("ns_pod_uid")).unwrap();
+    *rig.sink.full.lock() = false;
+    let records = rig.wait_for(1001);
+    assert_eq!(records[1000].body, "no newline");
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(
+        || tailer.status().open_files == 0,
+        || format!("{:?}", tailer.status()),
+    );
+}
+
+#[test]
+fn files_born_and_deleted_while_the_queue_is_full_are_read_later() {
+    let mut rig = Rig::new();
+    rig.start();
+    *rig.sink.full.lock() = true;
+    let dir = rig.container("ns_pod_uid", "app");
+    append(&dir.join("0.log"), lines(0..100));
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(
+        || tailer.status().open_files == 1,
+        || format!("{:?}", tailer.status()),
+    );
+    fs::remove_dir_all(rig.root.path().join("ns_pod_uid")).unwrap();
+    *rig.sink.full.lock() = false;
+    rig.wait_for(100);
+    assert_eq!(rig.bodies(), numbers(0..100));
+}
+
+#[test]
+fn a_stream_without_metadata_waits_alone() {
+    let mut rig = Rig::new().with_metadata();
+    rig.pods
+        .known
+        .lock()
+        .insert("uid-1".to_owned(), pod("uid-1", "known"));
+    append(
+        &rig.container("ns_unknown_uid-2", "c").join("0.log"),
+        lines(0..5),
+    );
+    append(
+        &rig.container("ns_known_uid-1", "c").join("0.log"),
+        lines(5..10),
+    );
+    rig.start();
+    let records = rig.wait_for(5);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.text("k8s.pod.label.app") == "known")
+    );
+    assert!(
+        records
+            .iter()
+            .all(|record| record.text("container.id") == "abc")
+    );
+    let status = rig.tailer.as_ref().unwrap().status();
+    assert_eq!((status.streams, status.waiting), (2, 1));
+    rig.pods
+        .known
+        .lock()
+        .insert("uid-2".to_owned(), pod("uid-2", "late"));
+    let records = rig.wait_for(10);
+    assert!(
+        records[5..]
+            .iter()
+            .all(|record| record.text("k8s.pod.label.app") == "late")
+    );
+}
+
+#[test]
+fn a_stream_whose_metadata_does_not_come_goes_on_and_says_so() {
+    let mut rig = Rig::new().with_metadata();
+    rig.settings.metadata_timeout = Duration::from_millis(100);
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..1));
+    rig.start();
+    let records = rig.wait_for(1);
+    assert_eq!(
+        records[0].resource["hawsepipe.metadata.complete"],
+        Value::BoolValue(false)
+    );
+    assert_eq!(records[0].text("k8s.pod.name"), "pod");
+    // When it comes after all, the lines that follow have it.
+    rig.pods
+        .known
+        .lock()
+        .insert("uid".to_owned(), pod("uid", "late"));
+    append(&log, lines(1..2));
+    let records = rig.wait_for(2);
+    assert_eq!(records[1].text("k8s.pod.label.app"), "late");
+    assert!(
+        !records[1]
+            .resource
+            .contains_key("hawsepipe.metadata.complete")
+    );
+}
+
+#[test]
+fn excluded_containers_are_not_read_and_labels_decide_when_they_come() {
+    let mut rig = Rig::new().with_metadata();
+    let rule = |namespace: &str, label: Option<&str>| Rule {
+        namespaces: vec![namespace.to_owned()],
+        labels: label
+            .map(|app| ("app".to_owned(), app.to_owned()))
+            .into_iter()
+            .collect(),
+        ..Rule::default()
+    };
+    let exclude = [rule("secret", None), rule("*", Some("noisy"))];
+    rig.settings.selection = Selection::new(&[], &exclude).unwrap();
+    for (name, label) in [("secret_a_1", "x"), ("ns_b_2", "noisy"), ("ns_c_3", "x")] {
+        append(&rig.container(name, "c").join("0.log"), lines(0..3));
+        let uid = &name[name.len() - 1..];
+        rig.pods
+            .known
+            .lock()
+            .insert(uid.to_owned(), pod(uid, label));
+    }
+    rig.start();
+    rig.wait_for(3);
+    // Another pod's lines show that the rest had its chance.
+    append(&rig.container("ns_d_4", "c").join("0.log"), lines(3..6));
+    rig.pods.known.lock().insert("4".to_owned(), pod("4", "x"));
+    let records = rig.wait_for(6);
+    let names: Vec<_> = records
+        .iter()
+        .map(|record| record.text("k8s.pod.name"))
+        .collect();
+    assert_eq!(names, ["c", "c", "c", "d", "d", "d"]);
+}
+
+#[test]
+fn start_at_new_passes_over_what_is_older_than_the_agent() {
+    let mut rig = Rig::new();
+    rig.settings.start_at = StartAt::New;
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log.20261122-100000"), lines(0..10));
+    append(&dir.join("0.log"), lines(10..20));
+    rig.start();
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(
+        || tailer.status().streams == 1,
+        || format!("{:?}", tailer.status()),
+    );
+    append(&dir.join("0.log"), lines(20..30));
+    append(
+        &rig.container("ns_new_uid2", "c").join("0.log"),
+        lines(30..40),
+    );
+    rig.wait_for(20);
+    let mut bodies = rig.bodies();
+    bodies.sort();
+    assert_eq!(bodies, numbers(20..40));
+}
+
+#[test]
+fn start_at_all_reads_rotated_files_first() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log"), lines(20..30));
+    append(&dir.join("0.log.20261122-110000"), lines(10..20));
+    append(&dir.join("0.log.20261122-100000"), lines(0..10));
+    rig.start();
+    rig.wait_for(30);
+    assert_eq!(rig.bodies(), numbers(0..30));
+}
+
+#[test]
+fn a_line_that_is_no_cri_line_is_delivered_as_it_is_and_marked() {
+    let mut rig = Rig::new();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, "not from a runtime\n");
+    append(&log, line("good"));
+    append(&log, b"2026-11-22T10:00:00Z stdout F bad \xff\xfe bytes\n");
+    append(&log, [0; 5000]);
+    append(&log, line("behind a hole"));
+    append(&log, "2026-99-22T10:00:00Z stdout F no such month\n");
+    append(&log, "2026-11-22T10:00:00Z stdout F a\0b\n");
+    rig.start();
+    let records = rig.wait_for(6);
+    let marked = |index: usize, mark: &str| {
+        records[index].attributes.get(mark) == Some(&Value::BoolValue(true))
+    };
+    assert_eq!(records[0].body, "not from a runtime");
+    assert!(marked(0, "hawsepipe.log.unparsed"));
+    assert_eq!(records[1].body, "good");
+    assert_eq!(records[2].body, "bad \u{fffd}\u{fffd} bytes");
+    assert!(marked(2, "hawsepipe.log.invalid_utf8"));
+    assert_eq!(records[3].body, "behind a hole");
+    assert!(records[3].attributes.keys().eq(["log.iostream"]));
+    assert!(marked(4, "hawsepipe.log.unparsed"));
+    assert_eq!(records[5].body, "a\0b");
+}
+
+#[test]
+fn a_line_of_100_mb_is_cut_counted_and_passed() {
+    let mut rig = Rig::new();
+    rig.settings.max_record_bytes = 1000;
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    let mut file = File::create(&log).unwrap();
+    // Once as a single physical line, which no runtime writes, once in the runtime's pieces of 16 KiB.
+    file.write_all(b"2026-11-22T10:00:00Z stdout F ").unwrap();
+    for _ in 0..100 {
+        file.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    }
+    file.write_all(b"\n").unwrap();
+    let piece = format!("2026-11-22T10:00:00Z stderr P {}\n", "y".repeat(16 << 10));
+    for _ in 0..6400 {
+        file.write_all(piece.as_bytes()).unwrap();
+    }
+    file.write_all(b"2026-11-22T10:00:00Z stderr F end\n")
+        .unwrap();
+    file.write_all(line("next").as_bytes()).unwrap();
+    rig.start();
+    let records = rig.wait_for(3);
+    for (record, byte, len) in [
+        (&records[0], "x", 100 << 20),
+        (&records[1], "y", (100 << 20) + 3),
+    ] {
+        assert_eq!(record.body, byte.repeat(1000));
+        assert_eq!(
+            record.attributes["hawsepipe.log.truncated"],
+            Value::BoolValue(true)
+        );
+        assert_eq!(
+            record.attributes["hawsepipe.log.original_bytes"],
+            Value::IntValue(len)
+        );
+    }
+    assert_eq!(records[2].body, "next");
+}
+
+#[test]
+fn what_is_no_log_file_disturbs_nobody() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "c");
+    fs::create_dir(dir.join("0.log")).unwrap();
+    File::create(dir.join("1.log")).unwrap();
+    fs::write(rig.root.path().join("a file"), b"x").unwrap();
+    fs::create_dir(rig.root.path().join("no pod")).unwrap();
+    std::os::unix::fs::symlink("/no/such/file", dir.join("2.log")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        dir.join("3.log"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    append(&dir.join("4.log"), lines(0..3));
+    rig.start();
+    rig.wait_for(3);
+}
+
+#[test]
+fn a_file_that_becomes_shorter_is_read_from_its_beginning() {
+    let mut rig = Rig::new();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..10));
+    rig.start();
+    rig.wait_for(10);
+    let file = OpenOptions::new().write(true).open(&log).unwrap();
+    file.set_len(0).unwrap();
+    append(&log, lines(10..12));
+    rig.wait_for(12);
+    assert_eq!(rig.bodies(), numbers(0..12));
+}
+
+#[test]
+fn frames_cover_what_they_carry() {
+    let mut rig = Rig::new();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..3));
+    let whole = fs::metadata(&log).unwrap().len();
+    append(&log, "2026-11-22T10:00:00Z stdout P open\n");
+    append(&log, "2026-11-22T10:00:00Z stderr F whole\n");
+    let end = fs::metadata(&log).unwrap().len();
+    rig.start();
+    rig.wait_for(4);
+    let frames = rig.sink.frames.lock();
+    let cover = frames.last().unwrap().covers.last().unwrap();
+    assert_eq!(&*cover.stream.0, "ns_pod_uid/c");
+    assert_eq!((cover.position.stdout, cover.position.stderr), (whole, end));
+}
+
+#[test]
+fn a_missing_folder_of_pods_is_waited_for() {
+    let mut rig = Rig::new();
+    rig.settings.pods_path = rig.root.path().join("later");
+    rig.start();
+    let dir = rig.settings.pods_path.join("ns_pod_uid").join("c");
+    fs::create_dir_all(&dir).unwrap();
+    append(&dir.join("0.log"), lines(0..3));
+    rig.wait_for(3);
+}
