@@ -1,1 +1,39 @@
-//! hawsepipe-export
+//! Sends frames to destinations.
+//!
+//! In: frames from a [`hawsepipe_model::FrameSource`], oldest first, and [`Settings`] per destination. Out: the
+//! frames' bytes on the wire, a word to the source when a frame is settled, and what an operator sees of it
+//! ([`DestinationStatus`], [`ExportMetrics`], one log line per change of state).
+//!
+//! One file a destination type (`otlp`), over shared transports (`grpc`); each is an [`Exporter`], and
+//! [`Destination::run`] drives it. What always holds:
+//!
+//! - a frame is settled only when the destination acknowledged it, or refused its data by an explicit word, and
+//!   then it is counted with the reason;
+//! - whatever else goes wrong holds the frame: backoff with jitter, no end, no limit to the tries;
+//! - the key never leaves [`Key`] except into the request's header.
+
+mod check;
+mod explain;
+mod exporter;
+mod grpc;
+mod key;
+mod metrics;
+mod negotiate;
+mod otlp;
+mod retry;
+mod runner;
+mod settings;
+mod state;
+mod status;
+mod tls;
+mod verdict;
+
+pub use check::{Finding, check};
+pub use exporter::{Exporter, Verdict};
+pub use key::{Key, KeyError, KeyFile};
+pub use metrics::ExportMetrics;
+pub use otlp::Otlp;
+pub use runner::{Destination, Drained};
+pub use settings::{Auth, Compression, Endpoint, Settings, SettingsError, Tls};
+pub use state::StatusHandle;
+pub use status::{DestinationStatus, Rejected, State};

@@ -1,0 +1,177 @@
+//! Metrics of the destinations, for Prometheus.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Request durations up to the default time limit, in seconds.
+const BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0,
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDestination {
+    destination: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    destination: String,
+    reason: &'static str,
+}
+
+fn duration_histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+/// The metrics of all destinations. Clones share them.
+#[derive(Debug, Clone)]
+pub struct ExportMetrics {
+    frames: Family<ByDestination, Counter>,
+    records: Family<ByDestination, Counter>,
+    bytes: Family<ByDestination, Counter>,
+    retries: Family<ByReason, Counter>,
+    rejected_records: Family<ByReason, Counter>,
+    rejected_bytes: Family<ByReason, Counter>,
+    reencoded_frames: Family<ByDestination, Counter>,
+    blocked: Family<ByDestination, Gauge>,
+    duration: Family<ByDestination, Histogram, fn() -> Histogram>,
+}
+
+impl Default for ExportMetrics {
+    fn default() -> Self {
+        Self {
+            frames: Family::default(),
+            records: Family::default(),
+            bytes: Family::default(),
+            retries: Family::default(),
+            rejected_records: Family::default(),
+            rejected_bytes: Family::default(),
+            reencoded_frames: Family::default(),
+            blocked: Family::default(),
+            duration: Family::new_with_constructor(duration_histogram),
+        }
+    }
+}
+
+impl ExportMetrics {
+    /// Puts them into `registry`, named `hawsepipe_export_*`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("hawsepipe_export");
+        registry.register("frames", "Frames acknowledged", self.frames.clone());
+        registry.register("records", "Records acknowledged", self.records.clone());
+        registry.register(
+            "bytes",
+            "Bytes of acknowledged frames, compressed as they were made",
+            self.bytes.clone(),
+        );
+        registry.register(
+            "retries",
+            "Requests that failed and were repeated, by reason",
+            self.retries.clone(),
+        );
+        registry.register(
+            "rejected_records",
+            "Records that the destination refused for good, by reason",
+            self.rejected_records.clone(),
+        );
+        registry.register(
+            "rejected_bytes",
+            "Bytes before compression of frames that the destination refused whole, by reason",
+            self.rejected_bytes.clone(),
+        );
+        registry.register(
+            "reencoded_frames",
+            "Frames compressed anew because the destination takes another codec",
+            self.reencoded_frames.clone(),
+        );
+        registry.register(
+            "blocked",
+            "1 while nothing can be sent until someone changes something",
+            self.blocked.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time of one try, connecting included",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+    }
+
+    /// The metrics of one destination, at zero from the start so that a first event is an increase.
+    pub(crate) fn of(&self, destination: &str) -> DestinationMetrics {
+        let by = ByDestination {
+            destination: destination.to_owned(),
+        };
+        DestinationMetrics {
+            destination: destination.to_owned(),
+            frames: self.frames.get_or_create_owned(&by),
+            records: self.records.get_or_create_owned(&by),
+            bytes: self.bytes.get_or_create_owned(&by),
+            reencoded_frames: self.reencoded_frames.get_or_create_owned(&by),
+            blocked: self.blocked.get_or_create_owned(&by),
+            duration: self.duration.get_or_create_owned(&by),
+            all: self.clone(),
+        }
+    }
+}
+
+/// The metrics of one destination.
+#[derive(Debug)]
+pub(crate) struct DestinationMetrics {
+    destination: String,
+    frames: Counter,
+    records: Counter,
+    bytes: Counter,
+    reencoded_frames: Counter,
+    blocked: Gauge,
+    duration: Histogram,
+    all: ExportMetrics,
+}
+
+impl DestinationMetrics {
+    fn by(&self, reason: &'static str) -> ByReason {
+        ByReason {
+            destination: self.destination.clone(),
+            reason,
+        }
+    }
+
+    pub(crate) fn acknowledged(&self, records: u64, bytes: u64) {
+        self.frames.inc();
+        self.records.inc_by(records);
+        self.bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn retried(&self, reason: &'static str) {
+        self.all.retries.get_or_create(&self.by(reason)).inc();
+    }
+
+    pub(crate) fn rejected(&self, reason: &'static str, records: u64, bytes: u64) {
+        self.all
+            .rejected_records
+            .get_or_create(&self.by(reason))
+            .inc_by(records);
+        self.all
+            .rejected_bytes
+            .get_or_create(&self.by(reason))
+            .inc_by(bytes);
+    }
+
+    pub(crate) fn reencoded(&self, frames: u64) {
+        self.reencoded_frames.inc_by(frames);
+    }
+
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.blocked.set(i64::from(blocked));
+    }
+
+    pub(crate) fn took(&self, duration: Duration) {
+        self.duration.observe(duration.as_secs_f64());
+    }
+}

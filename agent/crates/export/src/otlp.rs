@@ -1,0 +1,303 @@
+//! The OTLP/gRPC destination: frames go out as they are.
+//!
+//! In: frames, each a compressed `ExportLogsServiceRequest`. Out: verdicts by OTLP's rules (`verdict`). A frame whose
+//! codec the server does not take is compressed anew on its way, once, however often it is tried.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hawsepipe_model::{BlockedReason, Codec, Frame, Outcome, PreferredCodec, Signal, codec};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message;
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::exporter::{Exporter, Verdict};
+use crate::grpc::{Answer, Call, CallError, GrpcClient};
+use crate::key::{Key, KeyFile};
+use crate::negotiate::{self, Known, Step};
+use crate::settings::{Auth, Compression, Endpoint, Settings};
+use crate::verdict::{self, Said};
+
+/// `opentelemetry/proto/collector/logs/v1/logs_service.proto`.
+const EXPORT_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+
+/// An OTLP/gRPC destination.
+#[derive(Debug)]
+pub struct Otlp {
+    client: GrpcClient,
+    auth: Option<(Auth, KeyFile)>,
+    compression: Compression,
+    preferred: Arc<PreferredCodec>,
+    known: Option<Known>,
+    key: Option<Key>,
+    reencoded: Option<Reencoded>,
+    reencoded_frames: u64,
+}
+
+/// The frame at hand in another codec.
+#[derive(Debug)]
+struct Reencoded {
+    frame: Arc<Frame>,
+    codec: Codec,
+    payload: Bytes,
+}
+
+impl Otlp {
+    /// A destination that is told `settings`; it writes the codec that its server takes to `preferred`.
+    #[must_use]
+    pub fn new(settings: &Settings, preferred: Arc<PreferredCodec>) -> Self {
+        Self {
+            client: GrpcClient::new(settings),
+            auth: settings
+                .auth()
+                .map(|auth| (auth.clone(), KeyFile::new(auth.key_file()))),
+            compression: settings.compression(),
+            preferred,
+            known: None,
+            key: None,
+            reencoded: None,
+            reencoded_frames: 0,
+        }
+    }
+
+    /// Where it sends.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.client.endpoint()
+    }
+
+    /// Opens the connection if none is.
+    pub(crate) async fn connect(&mut self) -> Result<(), Verdict> {
+        let connected = self.client.connect().await;
+        connected.map_err(|error| verdict::of_error(error, self.said()))
+    }
+
+    fn said(&self) -> Said<'_> {
+        Said {
+            who: self.client.endpoint(),
+            key: self.key.as_ref(),
+            key_file: self.auth.as_ref().map(|(auth, _)| auth.key_file()),
+        }
+    }
+
+    /// One request, with the key as it is in its file now.
+    async fn call(
+        &mut self,
+        path: &'static str,
+        codec: Codec,
+        message: Bytes,
+    ) -> Result<Result<Answer, CallError>, Verdict> {
+        let auth = match &mut self.auth {
+            None => None,
+            Some((auth, file)) => {
+                let key = file.read().map_err(|error| {
+                    verdict::blocked(BlockedReason::KeyUnreadable, error.to_string())
+                });
+                // Forgotten when unreadable: any good key is then news.
+                self.key = key.as_ref().ok().cloned();
+                let value = key?.header_value(auth.format());
+                value.map(|value| (auth.header().clone(), value))
+            }
+        };
+        Ok(self
+            .client
+            .call(Call {
+                path,
+                codec,
+                message,
+                auth,
+            })
+            .await)
+    }
+
+    /// The codec that the server takes, asked for with empty requests when it is not known.
+    async fn negotiate(&mut self) -> Result<Codec, Verdict> {
+        if let Some(known) = &self.known
+            && known.holds(self.client.connection(), Instant::now())
+        {
+            return Ok(known.codec);
+        }
+        let mut step = negotiate::first(self.compression);
+        loop {
+            match step {
+                Step::Ask(codec) => {
+                    let empty = recode(Codec::Identity, codec, &[], 0).await?;
+                    let answer = self.call(EXPORT_LOGS, codec, empty).await?;
+                    let answer = answer.map_err(|error| verdict::of_error(error, self.said()))?;
+                    step = negotiate::next(self.compression, codec, &answer);
+                    if let Step::Failed = step {
+                        return Err(self.refusal(codec, &answer));
+                    }
+                }
+                Step::Takes(codec) => {
+                    if self.known.as_ref().is_none_or(|known| known.codec != codec) {
+                        tracing::debug!(endpoint = %self.endpoint(), %codec, "codec agreed");
+                    }
+                    self.known = Some(Known {
+                        codec,
+                        connection: self.client.connection(),
+                        since: Instant::now(),
+                    });
+                    self.preferred.set(codec);
+                    return Ok(codec);
+                }
+                // Answered above, where the answer is at hand.
+                Step::Failed => {
+                    return Err(Verdict::retry("protocol", "no codec could be agreed"));
+                }
+            }
+        }
+    }
+
+    fn refusal(&self, codec: Codec, answer: &Answer) -> Verdict {
+        if answer.code == Code::Unimplemented
+            && let Compression::Fixed(fixed) = self.compression
+            && fixed != Codec::Identity
+        {
+            let words = self.said().words(&answer.message);
+            return verdict::blocked(
+                BlockedReason::Destination,
+                format!(
+                    "{} does not take logs compressed with {codec} (UNIMPLEMENTED: {words}); \
+                     set compression: auto, or check that it serves OTLP/gRPC",
+                    self.endpoint()
+                ),
+            );
+        }
+        verdict::of_answer(answer, self.said())
+    }
+
+    /// The frame's bytes in `codec`.
+    async fn payload(&mut self, frame: &Arc<Frame>, codec: Codec) -> Result<Bytes, Verdict> {
+        if frame.codec == codec {
+            return Ok(frame.payload.clone());
+        }
+        if let Some(done) = &self.reencoded
+            && Arc::ptr_eq(&done.frame, frame)
+            && done.codec == codec
+        {
+            return Ok(done.payload.clone());
+        }
+        let payload = recode(frame.codec, codec, &frame.payload, frame.uncompressed_len).await?;
+        self.reencoded_frames += 1;
+        self.reencoded = Some(Reencoded {
+            frame: Arc::clone(frame),
+            codec,
+            payload: payload.clone(),
+        });
+        Ok(payload)
+    }
+
+    async fn try_send(&mut self, frame: &Arc<Frame>) -> Result<Verdict, Verdict> {
+        let Signal::Logs = frame.signal;
+        let asked_before = self.known.is_some();
+        let mut codec = self.negotiate().await?;
+        let mut answer = self.send_in(frame, codec).await?;
+        // The server behind the name may have changed since it was asked.
+        if answer.code == Code::Unimplemented
+            && asked_before
+            && self.compression == Compression::Auto
+            && codec != Codec::Identity
+        {
+            self.known = None;
+            codec = self.negotiate().await?;
+            answer = self.send_in(frame, codec).await?;
+        }
+        if answer.code == Code::Ok {
+            return Ok(self.acknowledged(frame, &answer));
+        }
+        Ok(self.refusal(codec, &answer))
+    }
+
+    async fn send_in(&mut self, frame: &Arc<Frame>, codec: Codec) -> Result<Answer, Verdict> {
+        let payload = self.payload(frame, codec).await?;
+        let answer = self.call(EXPORT_LOGS, codec, payload).await?;
+        answer.map_err(|error| verdict::of_error(error, self.said()))
+    }
+
+    fn acknowledged(&self, frame: &Frame, answer: &Answer) -> Verdict {
+        let response = match ExportLogsServiceResponse::decode(&answer.body[..]) {
+            Ok(response) => response,
+            Err(error) => {
+                return Verdict::retry(
+                    "protocol",
+                    format!(
+                        "{} said OK with an answer that is none: {error}",
+                        self.endpoint()
+                    ),
+                );
+            }
+        };
+        let partial = response.partial_success.unwrap_or_default();
+        let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
+        Verdict {
+            outcome: Outcome::Ack {
+                rejected: rejected.min(frame.records),
+                message: self.said().words(&partial.error_message),
+            },
+            label: "ok",
+        }
+    }
+}
+
+impl Exporter for Otlp {
+    const TYPE: &'static str = "otlp";
+
+    async fn greet(&mut self) -> Verdict {
+        match self.negotiate().await {
+            Ok(_codec) => Verdict::ack(),
+            Err(verdict) => verdict,
+        }
+    }
+
+    async fn send(&mut self, frame: &Arc<Frame>) -> Verdict {
+        let verdict = match self.try_send(frame).await {
+            Ok(verdict) | Err(verdict) => verdict,
+        };
+        if matches!(
+            verdict.outcome,
+            Outcome::Ack { .. } | Outcome::Reject { .. }
+        ) {
+            self.reencoded = None;
+        }
+        verdict
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        self.known.as_ref().map(|known| known.codec)
+    }
+
+    fn take_reencoded(&mut self) -> u64 {
+        std::mem::take(&mut self.reencoded_frames)
+    }
+
+    fn key_changed(&self) -> bool {
+        self.auth
+            .as_ref()
+            .is_some_and(|(_, file)| file.holds_other_than(self.key.as_ref()))
+    }
+}
+
+/// Compresses anew, away from the async threads: a frame takes milliseconds. A frame that is not what it says it is
+/// can never be sent, and is rejected here, with the reason.
+async fn recode(from: Codec, to: Codec, data: &[u8], cap: usize) -> Result<Bytes, Verdict> {
+    let data = data.to_vec();
+    let work = move || -> Result<Bytes, codec::CodecError> {
+        let plain = codec::decompress(from, &data, cap)?;
+        Ok(codec::Compressor::new()?.compress(to, &plain)?.into())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(payload)) => Ok(payload),
+        Ok(Err(error)) => Err(Verdict {
+            outcome: Outcome::Reject {
+                reason: format!("cannot turn the frame from {from} into {to}: {error}"),
+            },
+            label: "unencodable",
+        }),
+        Err(error) => Err(Verdict::retry(
+            "internal",
+            format!("compressing stopped: {error}"),
+        )),
+    }
+}
