@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::control_plane::random_hex;
 pub(crate) use self::down::down;
 use crate::certs::Certs;
 use crate::cluster::Flavor;
@@ -223,7 +224,7 @@ impl Bare {
     }
 
     /// Runs a shell script on the node.
-    pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
+    pub(crate) fn node_shell(script: &str) -> Result<String> {
         cmd::run(netns::command("sh").args(["-c", script]))
     }
 
@@ -262,7 +263,7 @@ impl Bare {
     }
 
     /// Forgets every old revision in etcd, so that a watch that resumes from one is answered 410.
-    pub(crate) fn compact(&self) -> Result<()> {
+    pub(crate) fn compact() -> Result<()> {
         let status = cmd::run(control_plane::etcdctl().args(["endpoint", "status", "-w", "json"]))?;
         let status: serde_json::Value = serde_json::from_str(&status)?;
         let revision = status[0]["Status"]["header"]["revision"]

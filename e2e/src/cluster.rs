@@ -147,15 +147,15 @@ impl Cluster {
     pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
         match &self.machine {
             Machine::Bare(bare) => bare.load_image(archive),
-            Machine::Kind(kind) => kind.load_image(archive),
+            Machine::Kind(_) => Kind::load_image(archive),
         }
     }
 
     /// Runs a shell script as root on the node that all pods of the suites run on.
     pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
         match &self.machine {
-            Machine::Bare(bare) => bare.node_shell(script),
-            Machine::Kind(kind) => kind.node_shell(script),
+            Machine::Bare(_) => Bare::node_shell(script),
+            Machine::Kind(_) => Kind::node_shell(script),
         }
     }
 
@@ -163,7 +163,7 @@ impl Cluster {
     pub(crate) fn container_exec(&self, container_id: &str, argv: &[&str]) -> Command {
         match &self.machine {
             Machine::Bare(bare) => bare.container_exec(container_id, argv),
-            Machine::Kind(kind) => kind.container_exec(container_id, argv),
+            Machine::Kind(_) => Kind::container_exec(container_id, argv),
         }
     }
 
@@ -176,7 +176,7 @@ impl Cluster {
                 let new = self.work.run_file("static-pod.new", manifest)?;
                 std::fs::rename(new, path).context("static pod")
             }
-            Machine::Kind(kind) => kind.put_static_pod(file, manifest),
+            Machine::Kind(_) => Kind::put_static_pod(file, manifest),
         }
     }
 
@@ -187,7 +187,7 @@ impl Cluster {
                 drop(std::fs::remove_file(bare.static_pods()?.join(file)));
                 Ok(())
             }
-            Machine::Kind(kind) => kind.remove_static_pod(file),
+            Machine::Kind(_) => Kind::remove_static_pod(file),
         }
     }
 
@@ -210,7 +210,7 @@ impl Cluster {
     /// Makes etcd forget all old revisions.
     pub(crate) fn compact_etcd(&self) -> Result<()> {
         match &self.machine {
-            Machine::Bare(bare) => bare.compact(),
+            Machine::Bare(_) => Bare::compact(),
             Machine::Kind(_) => {
                 Err(NotPossible("etcd cannot be reached while the API server is stopped").into())
             }

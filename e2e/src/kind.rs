@@ -61,7 +61,7 @@ impl Kind {
                     .arg(kind.kubeconfig()),
             )
         })?;
-        kind.load_image(&images::workload(work)?)?;
+        Self::load_image(&images::workload(work)?)?;
         work.save(&Self::state(true))?;
         Ok(kind)
     }
@@ -115,7 +115,7 @@ impl Kind {
     }
 
     /// Loads an image archive into the node.
-    pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
+    pub(crate) fn load_image(archive: &Path) -> Result<()> {
         cmd::run(
             Command::new("kind")
                 .args(["load", "image-archive", "--name", NAME])
@@ -125,12 +125,12 @@ impl Kind {
     }
 
     /// Runs a shell script on the node.
-    pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
+    pub(crate) fn node_shell(script: &str) -> Result<String> {
         cmd::run(Command::new("docker").args(["exec", NODE, "sh", "-c", script]))
     }
 
     /// Runs a program in a running container, with no help from the API server.
-    pub(crate) fn container_exec(&self, container_id: &str, argv: &[&str]) -> Command {
+    pub(crate) fn container_exec(container_id: &str, argv: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command
             .args(["exec", NODE, "crictl", "exec", container_id])
@@ -139,7 +139,7 @@ impl Kind {
     }
 
     /// Puts a manifest into the kubelet's folder of static pods.
-    pub(crate) fn put_static_pod(&self, file: &str, manifest: &str) -> Result<()> {
+    pub(crate) fn put_static_pod(file: &str, manifest: &str) -> Result<()> {
         // Written beside and moved in: the kubelet must not read half of it.
         let script = format!("cat > /run/{file} && mv /run/{file} {STATIC_PODS}/{file}");
         let mut command = Command::new("docker");
@@ -148,14 +148,13 @@ impl Kind {
     }
 
     /// Takes it out again.
-    pub(crate) fn remove_static_pod(&self, file: &str) -> Result<()> {
-        self.node_shell(&format!("rm -f {STATIC_PODS}/{file}"))
-            .map(drop)
+    pub(crate) fn remove_static_pod(file: &str) -> Result<()> {
+        Self::node_shell(&format!("rm -f {STATIC_PODS}/{file}")).map(drop)
     }
 
     /// Stops the API server, which is a static pod here.
     pub(crate) fn stop_api_server(&self) -> Result<()> {
-        self.node_shell(&format!("mv {STATIC_PODS}/kube-apiserver.yaml {PARKED}"))?;
+        Self::node_shell(&format!("mv {STATIC_PODS}/kube-apiserver.yaml {PARKED}"))?;
         wait::until_true("the API server's end", Duration::from_secs(90), || {
             !self.api_is_ready()
         })
@@ -163,7 +162,7 @@ impl Kind {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start_api_server(&self) -> Result<()> {
-        self.node_shell(&format!(
+        Self::node_shell(&format!(
             "test ! -e {PARKED} || mv {PARKED} {STATIC_PODS}/kube-apiserver.yaml"
         ))?;
         wait::until_true("the API server", Duration::from_secs(120), || {

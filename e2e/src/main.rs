@@ -15,6 +15,7 @@ mod expect;
 mod images;
 mod kind;
 mod netns;
+mod objects;
 mod packages;
 mod process;
 mod promise;

@@ -1,3 +1,30 @@
-//! tmp
+//! The promises, one file a suite. They see the cluster only through [`crate::cluster::Cluster`].
+//!
+//! The order matters for time alone: suites that can share an installed release come first.
+
+mod deleted;
+mod gone;
+mod helm;
+mod idle;
+mod key;
+mod manifests;
+mod outage;
+mod rotation;
+mod security;
+mod workloads;
+
 use crate::promise::Suite;
-pub(crate) const ALL: &[Suite] = &[];
+
+/// All suites, in the order in which they run.
+pub(crate) const ALL: &[Suite] = &[
+    workloads::SUITE,
+    security::SUITE,
+    rotation::SUITE,
+    deleted::SUITE,
+    gone::SUITE,
+    outage::SUITE,
+    idle::SUITE,
+    key::SUITE,
+    helm::SUITE,
+    manifests::SUITE,
+];
