@@ -1,0 +1,154 @@
+//! What can go wrong with a request to the API server, told apart by what a person has to do.
+
+use std::error::Error;
+use std::time::Duration;
+
+use kube::core::Status;
+use prometheus_client::encoding::EncodeLabelValue;
+use serde::Serialize;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EncodeLabelValue)]
+#[serde(rename_all = "lowercase")]
+#[allow(non_camel_case_types)]
+pub(crate) enum Resource {
+    /// The pods of this node.
+    pods,
+    /// This node.
+    nodes,
+    /// The namespace kube-system, for the cluster's UID.
+    namespaces,
+    /// The Job of a pod, for its CronJob.
+    jobs,
+}
+
+impl Resource {
+    /// The RBAC rule that allows it.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::pods => "apiGroups [\"\"], resources [pods], verbs [get, list, watch]",
+            Self::nodes => "apiGroups [\"\"], resources [nodes], verbs [get, list, watch]",
+            Self::namespaces => {
+                "apiGroups [\"\"], resources [namespaces], resourceNames [kube-system], verbs [get]"
+            }
+            Self::jobs => "apiGroups [batch], resources [jobs], verbs [get]",
+        }
+    }
+
+    /// What is missing without it.
+    pub(crate) fn without(self) -> &'static str {
+        match self {
+            Self::pods => "logs carry what their path says of the pod, and no labels or owners",
+            Self::nodes => "cloud.* and host.* are missing",
+            Self::namespaces => "k8s.cluster.uid is missing",
+            Self::jobs => "k8s.cronjob.* are missing",
+        }
+    }
+}
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EncodeLabelValue)]
+#[serde(rename_all = "snake_case")]
+#[allow(non_camel_case_types)]
+pub(crate) enum Kind {
+    /// No answer: nobody listens, the network, TLS, a time limit.
+    unreachable,
+    /// 401: the token was refused.
+    unauthorized,
+    /// 403: RBAC does not allow it.
+    forbidden,
+    /// 429: the API server asks for patience.
+    too_many_requests,
+    /// 410: the resource version is too old. Not a failure: a new list follows.
+    gone,
+    /// Any other refusal by the API server.
+    server,
+    /// An answer that cannot be understood.
+    decode,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+    /// How long the API server asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// No answer within `limit`.
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        let message = format!("no answer within {} s", limit.as_secs());
+        Self {
+            kind: Kind::unreachable,
+            message,
+            retry_after: None,
+        }
+    }
+
+    /// What a person can do about it, if the API server cannot be blamed alone.
+    pub(crate) fn remedy(&self, resource: Resource) -> String {
+        match self.kind {
+            Kind::forbidden => format!("grant {} (until then {})", resource.rule(), resource.without()),
+            Kind::unauthorized => {
+                "let a valid ServiceAccount token be mounted; it is read again by itself".to_owned()
+            }
+            Kind::unreachable => {
+                "check that the API server can be reached from this pod (network policy, DNS, proxy)"
+                    .to_owned()
+            }
+            _ => "nothing to do if it goes away by itself; else see the API server's log".to_owned(),
+        }
+    }
+}
+
+impl From<&Status> for Failure {
+    fn from(status: &Status) -> Self {
+        let kind = match status.code {
+            401 => Kind::unauthorized,
+            403 => Kind::forbidden,
+            410 => Kind::gone,
+            429 => Kind::too_many_requests,
+            _ => Kind::server,
+        };
+        let details = status.details.as_ref();
+        let seconds = details.map_or(0, |details| details.retry_after_seconds);
+        Self {
+            kind,
+            message: format!("{} {}: {}", status.code, status.reason, status.message),
+            retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+        }
+    }
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let kind = match &error {
+            kube::Error::Api(status) => return Self::from(status.as_ref()),
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => Kind::decode,
+            kube::Error::Auth(_) => Kind::unauthorized,
+            _ => Kind::unreachable,
+        };
+        Self {
+            kind,
+            message: with_causes(&error),
+            retry_after: None,
+        }
+    }
+}
+
+/// The error and what caused it, each thing said once.
+fn with_causes(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}
