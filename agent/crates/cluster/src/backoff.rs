@@ -55,10 +55,7 @@ mod tests {
         let mut backoff = Backoff::new();
         let waits: Vec<_> = (0..12).map(|_| backoff.next(None)).collect();
         assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST, "{waits:?}");
-        assert!(
-            waits[11] >= LONGEST / 2 && waits[11] <= LONGEST,
-            "{waits:?}"
-        );
+        assert!(waits[11] >= LONGEST / 2 && waits[11] <= LONGEST, "{waits:?}");
         backoff.reset();
         assert!(backoff.next(None) <= FIRST);
     }
@@ -66,14 +63,8 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_patience_gets_it_within_bounds() {
         let mut backoff = Backoff::new();
-        assert_eq!(
-            backoff.next(Some(Duration::from_secs(60))),
-            Duration::from_secs(60)
-        );
-        assert_eq!(
-            backoff.next(Some(Duration::from_secs(86_400))),
-            LONGEST_ASKED
-        );
+        assert_eq!(backoff.next(Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(backoff.next(Some(Duration::from_secs(86_400))), LONGEST_ASKED);
     }
 
     #[test]

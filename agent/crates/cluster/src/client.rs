@@ -21,13 +21,9 @@ pub(crate) async fn connect() -> Result<Client, ClusterError> {
         })?
     } else {
         let options = KubeConfigOptions::default();
-        Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| ClusterError::NoApiServer {
-                reason: format!(
-                    "{IN_CLUSTER} is not set, and there is no usable kubeconfig: {error}"
-                ),
-            })?
+        Config::from_kubeconfig(&options).await.map_err(|error| ClusterError::NoApiServer {
+            reason: format!("{IN_CLUSTER} is not set, and there is no usable kubeconfig: {error}"),
+        })?
     };
     config.connect_timeout = Some(CONNECT_WITHIN);
     // Every caller here has a backoff of its own.

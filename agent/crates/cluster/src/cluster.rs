@@ -43,11 +43,7 @@ impl Settings {
     #[must_use]
     pub fn of_node(node_name: &str) -> Self {
         let labels = vec!["*".to_owned()];
-        Self {
-            node_name: node_name.to_owned(),
-            labels,
-            annotations: Vec::new(),
-        }
+        Self { node_name: node_name.to_owned(), labels, annotations: Vec::new() }
     }
 }
 
@@ -109,41 +105,23 @@ impl Cluster {
             return Err(ClusterError::NoNodeName);
         }
         let selection = Selection::new(&settings.labels, &settings.annotations)?;
-        let cluster = Self {
-            index: Arc::new(PodIndex::new(&settings.node_name)),
-            link: Arc::default(),
-        };
+        let cluster =
+            Self { index: Arc::new(PodIndex::new(&settings.node_name)), link: Arc::default() };
         let mut tasks = JoinSet::new();
         let (jobs, queued) = mpsc::channel(lookups::JOBS_QUEUED);
 
-        let pods = PodSink {
-            cluster: cluster.clone(),
-            selection,
-            jobs,
-        };
+        let pods = PodSink { cluster: cluster.clone(), selection, jobs };
         let selector = format!("spec.nodeName={}", settings.node_name);
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
-            async move {
-                cluster
-                    .watch(client, Resource::pods, selector)
-                    .run(pods)
-                    .await
-            }
+            async move { cluster.watch(client, Resource::pods, selector).run(pods).await }
         }));
 
-        let node = NodeSink {
-            index: Arc::clone(&cluster.index),
-        };
+        let node = NodeSink { index: Arc::clone(&cluster.index) };
         let selector = format!("metadata.name={}", settings.node_name);
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
-            async move {
-                cluster
-                    .watch(client, Resource::nodes, selector)
-                    .run(node)
-                    .await
-            }
+            async move { cluster.watch(client, Resource::nodes, selector).run(node).await }
         }));
 
         tasks.spawn(until(cancel.clone(), {
@@ -203,12 +181,7 @@ impl Cluster {
     }
 
     fn watch(&self, client: Client, resource: Resource, field_selector: String) -> Watch<'_> {
-        Watch {
-            client,
-            resource,
-            field_selector,
-            link: &self.link,
-        }
+        Watch { client, resource, field_selector, link: &self.link }
     }
 
     fn count(&self) {
@@ -251,10 +224,7 @@ impl PodSink {
 
 impl Sink<Pod> for PodSink {
     fn replace(&mut self, all: Vec<Pod>) {
-        let all = all
-            .iter()
-            .map(|pod| Known::read(pod, &self.selection))
-            .collect();
+        let all = all.iter().map(|pod| Known::read(pod, &self.selection)).collect();
         for job in self.cluster.index.replace(all) {
             self.look_up(job);
         }
@@ -269,9 +239,7 @@ impl Sink<Pod> for PodSink {
     }
 
     fn delete(&mut self, pod: Pod) {
-        self.cluster
-            .index
-            .delete(Known::read(&pod, &self.selection));
+        self.cluster.index.delete(Known::read(&pod, &self.selection));
         self.cluster.count();
     }
 

@@ -80,11 +80,7 @@ impl Failure {
     /// No answer within `limit`.
     pub(crate) fn timeout(limit: Duration) -> Self {
         let message = format!("no answer within {} s", limit.as_secs());
-        Self {
-            kind: Kind::unreachable,
-            message,
-            retry_after: None,
-        }
+        Self { kind: Kind::unreachable, message, retry_after: None }
     }
 
     /// What a person can do about it, if the API server cannot be blamed alone.
@@ -130,11 +126,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Auth(_) => Kind::unauthorized,
             _ => Kind::unreachable,
         };
-        Self {
-            kind,
-            message: with_causes(&error),
-            retry_after: None,
-        }
+        Self { kind, message: with_causes(&error), retry_after: None }
     }
 }
 

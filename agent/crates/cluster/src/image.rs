@@ -24,11 +24,7 @@ impl<'a> ImageRef<'a> {
         // A colon before the last slash belongs to the registry's port.
         match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => Self { name, tag, digest },
-            _ => Self {
-                name: rest,
-                tag: "",
-                digest,
-            },
+            _ => Self { name: rest, tag: "", digest },
         }
     }
 
@@ -78,12 +74,7 @@ mod tests {
         for (reference, name, tag, digest) in [
             ("redis", "redis", "", ""),
             ("redis:7.4-alpine", "redis", "7.4-alpine", ""),
-            (
-                "docker.io/library/redis:7",
-                "docker.io/library/redis",
-                "7",
-                "",
-            ),
+            ("docker.io/library/redis:7", "docker.io/library/redis", "7", ""),
             ("registry:5000/app", "registry:5000/app", "", ""),
             ("registry:5000/app:v1", "registry:5000/app", "v1", ""),
             ("[fd00::1]:5000/app:v1", "[fd00::1]:5000/app", "v1", ""),
@@ -91,11 +82,7 @@ mod tests {
             (&only_digest, "gcr.io/opentelemetry/operator", "", DIGEST),
             ("", "", "", ""),
         ] {
-            assert_eq!(
-                ImageRef::parse(reference),
-                ImageRef { name, tag, digest },
-                "{reference}"
-            );
+            assert_eq!(ImageRef::parse(reference), ImageRef { name, tag, digest }, "{reference}");
         }
     }
 
@@ -121,9 +108,8 @@ mod tests {
     fn only_a_repository_digest_is_one() {
         let pulled = format!("docker.io/library/redis@{DIGEST}");
         assert_eq!(repo_digest(&pulled), Some(pulled.as_str()));
-        assert_eq!(repo_digest(&format!("docker-pullable://redis@{DIGEST}")), {
-            Some(format!("redis@{DIGEST}")).as_deref()
-        });
+        let docker = format!("docker-pullable://redis@{DIGEST}");
+        assert_eq!(repo_digest(&docker), docker.strip_prefix("docker-pullable://"));
         assert_eq!(repo_digest(DIGEST), None);
         assert_eq!(repo_digest(""), None);
     }

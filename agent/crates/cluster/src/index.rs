@@ -81,11 +81,8 @@ pub(crate) struct Count {
 impl PodIndex {
     /// No pods yet, and of the node only its name.
     pub(crate) fn new(node_name: &str) -> Self {
-        let index = Self {
-            pods: RwLock::default(),
-            node: RwLock::default(),
-            epoch: Instant::now(),
-        };
+        let index =
+            Self { pods: RwLock::default(), node: RwLock::default(), epoch: Instant::now() };
         let mut node = Attributes::new();
         node.set("k8s.node.name", node_name);
         index.set_node(node);
@@ -102,8 +99,12 @@ impl PodIndex {
         let now = self.now();
         let uid = last.meta.uid.clone();
         let mut pods = self.pods.write();
+        for hash in &last.hashes {
+            // The next mirror pod may have it already.
+            pods.by_hash.entry(hash.clone()).or_insert_with(|| uid.clone());
+        }
         // Nobody needs to look up the Job of a pod that was never seen alive.
-        if let Some(job) = pods.apply(last, now) {
+        if let Some(job) = pods.put(last, now) {
             pods.cronjobs.remove(&job.uid);
         }
         pods.delete(&uid, now);
@@ -115,16 +116,8 @@ impl PodIndex {
         let now = self.now();
         let live: HashSet<_> = all.iter().map(|known| known.meta.uid.clone()).collect();
         let mut pods = self.pods.write();
-        let jobs = all
-            .into_iter()
-            .filter_map(|known| pods.apply(known, now))
-            .collect();
-        let gone: Vec<_> = pods
-            .by_uid
-            .keys()
-            .filter(|uid| !live.contains(*uid))
-            .cloned()
-            .collect();
+        let jobs = all.into_iter().filter_map(|known| pods.apply(known, now)).collect();
+        let gone: Vec<_> = pods.by_uid.keys().filter(|uid| !live.contains(*uid)).cloned().collect();
         for uid in gone {
             pods.delete(&uid, now);
         }
@@ -143,11 +136,7 @@ impl PodIndex {
             return;
         };
         *lookup = Lookup::Found(cronjob.clone());
-        for entry in pods
-            .by_uid
-            .values_mut()
-            .filter(|entry| entry.known.is_of(&job.uid))
-        {
+        for entry in pods.by_uid.values_mut().filter(|entry| entry.known.is_of(&job.uid)) {
             let mut known = entry.known.clone();
             known.add_cronjob(&cronjob);
             entry.update(known);
@@ -184,10 +173,7 @@ impl PodIndex {
     /// How many pods are known.
     pub(crate) fn count(&self) -> Count {
         let pods = self.pods.read();
-        Count {
-            live: pods.by_uid.len() - pods.deleted,
-            deleted: pods.deleted,
-        }
+        Count { live: pods.by_uid.len() - pods.deleted, deleted: pods.deleted }
     }
 
     fn now(&self) -> u64 {
@@ -215,17 +201,20 @@ impl PodDirectory for PodIndex {
 impl Pods {
     /// A UID goes before a hash: no annotation can take another pod's place.
     fn find(&self, uid: &str) -> Option<&Entry> {
-        self.by_uid
-            .get(uid)
-            .or_else(|| self.by_uid.get(self.by_hash.get(uid)?))
+        self.by_uid.get(uid).or_else(|| self.by_uid.get(self.by_hash.get(uid)?))
     }
 
-    fn apply(&mut self, mut known: Known, now: u64) -> Option<JobRef> {
-        let uid = known.meta.uid.clone();
+    /// A pod is there: its hash, if it has one, is its own now.
+    fn apply(&mut self, known: Known, now: u64) -> Option<JobRef> {
         for hash in &known.hashes {
-            self.by_hash.insert(hash.clone(), uid.clone());
+            self.by_hash.insert(hash.clone(), known.meta.uid.clone());
         }
+        self.put(known, now)
+    }
+
+    fn put(&mut self, mut known: Known, now: u64) -> Option<JobRef> {
         let wanted = self.add_cronjob(&mut known);
+        let uid = known.meta.uid.clone();
         if let Some(entry) = self.by_uid.get_mut(&uid) {
             known.remember_runs(&entry.known.meta);
             entry.update(known);
@@ -233,11 +222,7 @@ impl Pods {
                 self.deleted -= 1;
             }
         } else {
-            let entry = Entry {
-                known,
-                asked: AtomicU64::new(now),
-                deleted: None,
-            };
+            let entry = Entry { known, asked: AtomicU64::new(now), deleted: None };
             self.by_uid.insert(uid, entry);
         }
         wanted
@@ -295,10 +280,7 @@ impl Pods {
             }
         }
         if let Some(job) = &entry.known.job
-            && !self
-                .by_uid
-                .values()
-                .any(|other| other.known.is_of(&job.uid))
+            && !self.by_uid.values().any(|other| other.known.is_of(&job.uid))
         {
             self.cronjobs.remove(&job.uid);
         }
@@ -316,8 +298,7 @@ impl Entry {
 
     /// When a deleted pod was last of use.
     fn wanted_at(&self) -> Option<u64> {
-        self.deleted
-            .map(|deleted| deleted.max(self.asked.load(Ordering::Relaxed)))
+        self.deleted.map(|deleted| deleted.max(self.asked.load(Ordering::Relaxed)))
     }
 }
 
@@ -331,3 +312,6 @@ impl NodeState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

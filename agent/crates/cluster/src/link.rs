@@ -61,10 +61,7 @@ impl Link {
     /// `resource` was answered.
     pub(crate) fn good(&self, resource: Resource) {
         let mut state = self.state.lock();
-        state
-            .connected
-            .entry(resource)
-            .or_insert_with(Timestamp::now);
+        state.connected.entry(resource).or_insert_with(Timestamp::now);
         self.metrics.set_connected(resource, true);
         for (problem, open) in state.leave(resource, None) {
             let after_seconds = open.since.elapsed().as_secs();
@@ -95,10 +92,8 @@ impl Link {
         let _turned = state.leave(resource, Some(problem));
         let news = !state.problems.contains_key(&problem);
         let open = state.problems.entry(problem);
-        let open = open.or_insert_with(|| Open {
-            since: Instant::now(),
-            resources: BTreeSet::new(),
-        });
+        let open =
+            open.or_insert_with(|| Open { since: Instant::now(), resources: BTreeSet::new() });
         open.resources.insert(resource);
         drop(state);
         let error = failure.message.as_str();
@@ -115,11 +110,7 @@ impl Link {
 
     /// Since when `resource` is connected.
     pub(crate) fn connected_since(&self, resource: Resource) -> Option<String> {
-        self.state
-            .lock()
-            .connected
-            .get(&resource)
-            .map(Timestamp::to_string)
+        self.state.lock().connected.get(&resource).map(Timestamp::to_string)
     }
 
     /// The last thing that went wrong.
@@ -139,13 +130,7 @@ impl State {
             if Some(*problem) != stays && open.resources.remove(&resource) {
                 let since = open.since;
                 if open.resources.is_empty() {
-                    over.push((
-                        *problem,
-                        Open {
-                            since,
-                            resources: BTreeSet::new(),
-                        },
-                    ));
+                    over.push((*problem, Open { since, resources: BTreeSet::new() }));
                     return false;
                 }
             }
@@ -160,11 +145,7 @@ mod tests {
     use super::*;
 
     fn failure(kind: Kind) -> Failure {
-        Failure {
-            kind,
-            message: "it failed".into(),
-            retry_after: None,
-        }
+        Failure { kind, message: "it failed".into(), retry_after: None }
     }
 
     #[test]
@@ -180,10 +161,7 @@ mod tests {
         assert!(link.last_error().unwrap().open, "nodes still have it");
         link.good(Resource::nodes);
         assert!(!link.last_error().unwrap().open);
-        assert!(
-            link.failed(Resource::pods, &failure(Kind::unreachable)),
-            "a new outage is news"
-        );
+        assert!(link.failed(Resource::pods, &failure(Kind::unreachable)), "a new outage is news");
     }
 
     #[test]
@@ -193,9 +171,6 @@ mod tests {
         assert!(!link.failed(Resource::jobs, &failure(Kind::forbidden)));
         assert!(link.failed(Resource::pods, &failure(Kind::forbidden)));
         let remedy = link.last_error().unwrap().remedy;
-        assert!(
-            remedy.contains("resources [pods], verbs [get, list, watch]"),
-            "{remedy}"
-        );
+        assert!(remedy.contains("resources [pods], verbs [get, list, watch]"), "{remedy}");
     }
 }

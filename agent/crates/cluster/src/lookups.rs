@@ -37,21 +37,11 @@ pub(crate) async fn cronjobs(
     while let Some(job) = jobs.recv().await {
         let path = format!("/apis/batch/v1/namespaces/{}/jobs", job.namespace);
         // Not from the watch cache, which may not have the Job yet.
-        let found = get(
-            &client,
-            link,
-            Resource::jobs,
-            &path,
-            &job.name,
-            &GetParams::default(),
-        )
-        .await;
+        let found =
+            get(&client, link, Resource::jobs, &path, &job.name, &GetParams::default()).await;
         // A namesake that came later is another Job.
         let found = found.filter(|found| found.metadata.uid == job.uid);
-        index.set_cronjob(
-            &job,
-            found.and_then(|found| workload::cronjob(&found.metadata)),
-        );
+        index.set_cronjob(&job, found.and_then(|found| workload::cronjob(&found.metadata)));
     }
 }
 
@@ -60,15 +50,7 @@ pub(crate) async fn cluster_uid(client: Client, link: &Link, index: &PodIndex) {
     sleep(jitter(START_JITTER)).await;
     let path = "/api/v1/namespaces";
     let params = GetParams::any();
-    let found = get(
-        &client,
-        link,
-        Resource::namespaces,
-        path,
-        "kube-system",
-        &params,
-    )
-    .await;
+    let found = get(&client, link, Resource::namespaces, path, "kube-system", &params).await;
     if let Some(namespace) = found {
         index.set_cluster_uid(namespace.metadata.uid);
     }
@@ -109,8 +91,6 @@ async fn get_once(
     name: &str,
     params: &GetParams,
 ) -> kube::Result<MetaOnly> {
-    let request = Request::new(path)
-        .get(name, params)
-        .map_err(kube::Error::BuildRequest)?;
+    let request = Request::new(path).get(name, params).map_err(kube::Error::BuildRequest)?;
     client.request(request).await
 }

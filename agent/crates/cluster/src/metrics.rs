@@ -62,11 +62,7 @@ impl Metrics {
             "Whether the last request for the resource was answered (1) or not (0)",
             self.connected.clone(),
         );
-        registry.register(
-            "pods",
-            "Pods of this node that are known",
-            self.pods.clone(),
-        );
+        registry.register("pods", "Pods of this node that are known", self.pods.clone());
         registry.register(
             "deleted_pods",
             "Deleted pods that are remembered for their unread lines",
@@ -76,9 +72,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_watch_restart(&self, resource: Resource) {
-        self.watch_restarts
-            .get_or_create(&ByResource { resource })
-            .inc();
+        self.watch_restarts.get_or_create(&ByResource { resource }).inc();
     }
 
     pub(crate) fn count_relist(&self, resource: Resource) {
@@ -90,15 +84,12 @@ impl Metrics {
     }
 
     pub(crate) fn set_connected(&self, resource: Resource, connected: bool) {
-        self.connected
-            .get_or_create(&ByResource { resource })
-            .set(i64::from(connected));
+        self.connected.get_or_create(&ByResource { resource }).set(i64::from(connected));
     }
 
     pub(crate) fn set_pods(&self, live: usize, deleted: usize) {
         self.pods.set(i64::try_from(live).unwrap_or(i64::MAX));
-        self.deleted_pods
-            .set(i64::try_from(deleted).unwrap_or(i64::MAX));
+        self.deleted_pods.set(i64::try_from(deleted).unwrap_or(i64::MAX));
     }
 
     /// The watch of pods said something.

@@ -10,18 +10,11 @@ use crate::object::Node;
 
 /// Labels that hold the region, the zone and the machine's type, with the names they had before Kubernetes 1.17
 /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/>).
-const REGION: [&str; 2] = [
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/region",
-];
-const ZONE: [&str; 2] = [
-    "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/zone",
-];
-const INSTANCE_TYPE: [&str; 2] = [
-    "node.kubernetes.io/instance-type",
-    "beta.kubernetes.io/instance-type",
-];
+const REGION: [&str; 2] =
+    ["topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"];
+const ZONE: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
+const INSTANCE_TYPE: [&str; 2] =
+    ["node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"];
 
 /// Where GKE writes the number that Compute Engine gave the instance.
 const GKE_INSTANCE_ID: &str = "container.googleapis.com/instance_id";
@@ -38,18 +31,10 @@ pub(crate) fn attributes(node: &Node) -> Attributes {
 
 fn set_host(node: &Node, attributes: &mut Attributes) {
     let info = &node.status.node_info;
-    let hostname = node
-        .status
-        .addresses
-        .iter()
-        .find(|address| address.kind == "Hostname");
+    let hostname = node.status.addresses.iter().find(|address| address.kind == "Hostname");
     let hostname = hostname.map(|address| address.address.as_str());
-    attributes.set(
-        "host.name",
-        hostname
-            .or(label(node, &["kubernetes.io/hostname"]))
-            .unwrap_or(""),
-    );
+    attributes
+        .set("host.name", hostname.or(label(node, &["kubernetes.io/hostname"])).unwrap_or(""));
     attributes.set("host.arch", arch(&info.architecture));
     attributes.set("os.type", info.operating_system.as_str());
     attributes.set("os.description", info.os_image.as_str());
@@ -68,10 +53,7 @@ fn set_cloud(node: &Node, attributes: &mut Attributes) {
     attributes.set("cloud.provider", instance.provider);
     attributes.set("cloud.account.id", instance.account);
     attributes.set("cloud.resource_id", instance.resource);
-    attributes.set(
-        "cloud.region",
-        label(node, &REGION).unwrap_or(instance.region),
-    );
+    attributes.set("cloud.region", label(node, &REGION).unwrap_or(instance.region));
     attributes.set("cloud.availability_zone", zone(node, &instance));
     let gke = node.metadata.annotations.get(GKE_INSTANCE_ID);
     attributes.set("host.id", gke.map_or(instance.id, String::as_str));
@@ -86,10 +68,7 @@ fn zone<'a>(node: &'a Node, instance: &cloud::Instance<'a>) -> &'a str {
 }
 
 fn label<'a>(node: &'a Node, names: &[&str]) -> Option<&'a str> {
-    names
-        .iter()
-        .find_map(|name| node.metadata.labels.get(*name))
-        .map(String::as_str)
+    names.iter().find_map(|name| node.metadata.labels.get(*name)).map(String::as_str)
 }
 
 /// Go's names for architectures, in the semantic conventions' (`host.arch`); others stay as they are.
@@ -113,10 +92,7 @@ mod tests {
     }
 
     fn pairs(attributes: &Attributes) -> Vec<(&str, &str)> {
-        attributes
-            .iter()
-            .map(|(key, _)| (key, attributes.str(key).unwrap()))
-            .collect()
+        attributes.iter().map(|(key, _)| (key, attributes.str(key).unwrap())).collect()
     }
 
     #[test]
@@ -157,10 +133,7 @@ mod tests {
                 ("host.id", "i-0a1b2c3d4e5f67890"),
                 ("host.name", "ip-10-0-1-23.eu-central-1.compute.internal"),
                 ("host.type", "m6i.large"),
-                (
-                    "k8s.node.name",
-                    "ip-10-0-1-23.eu-central-1.compute.internal"
-                ),
+                ("k8s.node.name", "ip-10-0-1-23.eu-central-1.compute.internal"),
                 ("k8s.node.uid", "0c7d6c41-27f3-4bd8-9d5c-9b7c4e0a3c11"),
                 ("os.description", "Bottlerocket OS 1.20.0 (aws-k8s-1.30)"),
                 ("os.type", "linux"),
@@ -191,10 +164,7 @@ mod tests {
             }))
         };
         assert_eq!(zone("0").str("cloud.availability_zone"), None);
-        assert_eq!(
-            zone("westeurope-2").str("cloud.availability_zone"),
-            Some("westeurope-2")
-        );
+        assert_eq!(zone("westeurope-2").str("cloud.availability_zone"), Some("westeurope-2"));
         assert_eq!(zone("0").str("cloud.account.id"), Some("s"));
     }
 

@@ -16,9 +16,7 @@ impl NoCluster {
     pub fn new(node_name: &str) -> Self {
         let mut attributes = Attributes::new();
         attributes.set("k8s.node.name", node_name);
-        Self {
-            node: Arc::new(NodeMeta { attributes }),
-        }
+        Self { node: Arc::new(NodeMeta { attributes }) }
     }
 }
 

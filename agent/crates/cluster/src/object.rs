@@ -63,9 +63,7 @@ pub(crate) struct OwnerRef {
 impl OwnerRef {
     /// The API group: empty for `v1`, `apps` for `apps/v1`.
     pub(crate) fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 }
 

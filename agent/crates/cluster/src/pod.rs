@@ -53,13 +53,9 @@ impl Known {
         service::set_version(&metadata.labels, &mut attributes);
 
         let containers = containers(pod, &attributes);
-        let hashes = HASH_ANNOTATIONS
-            .iter()
-            .filter_map(|key| metadata.annotations.get(*key));
-        let mut hashes: Vec<_> = hashes
-            .filter(|hash| !hash.is_empty() && **hash != metadata.uid)
-            .cloned()
-            .collect();
+        let hashes = HASH_ANNOTATIONS.iter().filter_map(|key| metadata.annotations.get(*key));
+        let mut hashes: Vec<_> =
+            hashes.filter(|hash| !hash.is_empty() && **hash != metadata.uid).cloned().collect();
         hashes.dedup();
         Self {
             meta: Arc::new(PodMeta {
@@ -117,19 +113,13 @@ fn containers(pod: &Pod, attributes: &Attributes) -> BTreeMap<String, ContainerM
     let kinds = [
         (&spec.init_containers, &status.init_container_statuses),
         (&spec.containers, &status.container_statuses),
-        (
-            &spec.ephemeral_containers,
-            &status.ephemeral_container_statuses,
-        ),
+        (&spec.ephemeral_containers, &status.ephemeral_container_statuses),
     ];
     let mut all = BTreeMap::new();
     for (containers, statuses) in kinds {
         for container in containers {
             let status = statuses.iter().find(|status| status.name == container.name);
-            all.insert(
-                container.name.clone(),
-                describe(container, status, attributes),
-            );
+            all.insert(container.name.clone(), describe(container, status, attributes));
         }
     }
     all
@@ -151,10 +141,7 @@ fn describe(
         attributes.set("container.image.repo_digests", vec![digest.to_owned()]);
     }
     service::set_of_container(pod, &container.name, &image, &mut attributes);
-    ContainerMeta {
-        attributes,
-        ids: status.map(container_ids).unwrap_or_default(),
-    }
+    ContainerMeta { attributes, ids: status.map(container_ids).unwrap_or_default() }
 }
 
 /// Container ids by restart number. While a container waits to be restarted, `containerID` and
@@ -175,3 +162,6 @@ fn container_ids(status: &ContainerStatus) -> BTreeMap<u32, String> {
     }
     ids
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

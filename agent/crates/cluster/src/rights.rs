@@ -54,9 +54,7 @@ pub async fn check_rights_with(client: Client) -> Vec<Finding> {
         match allowed(&reviews, resource, group, verb, name).await {
             Ok(None) => {}
             Ok(Some(reason)) => findings.push(Finding {
-                problem: format!("no right to {verb} {resource:?} {name}")
-                    .trim_end()
-                    .to_owned()
+                problem: format!("no right to {verb} {resource:?} {name}").trim_end().to_owned()
                     + &reason,
                 remedy: format!(
                     "grant {} to the ServiceAccount; without it {}",
@@ -102,25 +100,13 @@ async fn allowed(
         },
         ..SelfSubjectAccessReview::default()
     };
-    let answer = timeout(
-        ANSWER_WITHIN,
-        reviews.create(&PostParams::default(), &review),
-    )
-    .await;
-    let status = answer
-        .map_err(|_elapsed| Failure::timeout(ANSWER_WITHIN))??
-        .status;
+    let answer = timeout(ANSWER_WITHIN, reviews.create(&PostParams::default(), &review)).await;
+    let status = answer.map_err(|_elapsed| Failure::timeout(ANSWER_WITHIN))??.status;
     Ok(match status {
         Some(status) if status.allowed => None,
         status => {
-            let reason = status
-                .and_then(|status| status.reason)
-                .filter(|text| !text.is_empty());
-            Some(
-                reason
-                    .map(|reason| format!(" ({reason})"))
-                    .unwrap_or_default(),
-            )
+            let reason = status.and_then(|status| status.reason).filter(|text| !text.is_empty());
+            Some(reason.map(|reason| format!(" ({reason})")).unwrap_or_default())
         }
     })
 }

@@ -33,10 +33,7 @@ impl Selection {
         for (key, value) in labels.iter().filter(|(key, _)| self.labels.is_match(key)) {
             attributes.set(format!("k8s.pod.label.{key}"), value.as_str());
         }
-        for (key, value) in annotations
-            .iter()
-            .filter(|(key, _)| self.annotations.is_match(key))
-        {
+        for (key, value) in annotations.iter().filter(|(key, _)| self.annotations.is_match(key)) {
             attributes.set(format!("k8s.pod.annotation.{key}"), value.as_str());
         }
     }
@@ -47,6 +44,5 @@ fn compile(field: &'static str, globs: &[String]) -> Result<GlobSet, ClusterErro
     for glob in globs {
         set.add(Glob::new(glob).map_err(|source| ClusterError::Glob { field, source })?);
     }
-    set.build()
-        .map_err(|source| ClusterError::Glob { field, source })
+    set.build().map_err(|source| ClusterError::Glob { field, source })
 }

@@ -96,12 +96,8 @@ impl Watch<'_> {
     /// Gives the sink all objects; answers with the resource version to watch from.
     async fn list<K: Watched>(&self, sink: &mut impl Sink<K>) -> Result<String, Failure> {
         // No limit: kube leaves resourceVersion=0 out beside one, and the watch cache would not heed it.
-        let params = ListParams::default()
-            .fields(&self.field_selector)
-            .match_any();
-        let request = Request::new(K::PATH)
-            .list(&params)
-            .map_err(kube::Error::BuildRequest)?;
+        let params = ListParams::default().fields(&self.field_selector).match_any();
+        let request = Request::new(K::PATH).list(&params).map_err(kube::Error::BuildRequest)?;
         let answer = timeout(ANSWER_WITHIN, self.client.request::<List<K>>(request)).await;
         let list = answer.map_err(|_elapsed| Failure::timeout(ANSWER_WITHIN))??;
         self.link.good(self.resource);
@@ -187,12 +183,9 @@ impl Watch<'_> {
         version: &str,
     ) -> Result<impl Stream<Item = kube::Result<WatchEvent<K>>> + use<K>, Failure> {
         // Bookmarks are on by default.
-        let params = WatchParams::default()
-            .fields(&self.field_selector)
-            .timeout(WATCH_SECONDS);
-        let request = Request::new(K::PATH)
-            .watch(&params, version)
-            .map_err(kube::Error::BuildRequest)?;
+        let params = WatchParams::default().fields(&self.field_selector).timeout(WATCH_SECONDS);
+        let request =
+            Request::new(K::PATH).watch(&params, version).map_err(kube::Error::BuildRequest)?;
         Ok(self.client.request_events::<K>(request).await?)
     }
 }

@@ -40,9 +40,8 @@ pub(crate) struct CronJob {
 /// Sets the attributes of the pod's owner; answers with the Job if that is the owner.
 pub(crate) fn set_owner(pod: &Meta, attributes: &mut Attributes) -> Option<JobRef> {
     let owner = pod.controller()?;
-    let (_, kind, prefix) = OWNERS
-        .iter()
-        .find(|(group, kind, _)| *group == owner.group() && *kind == owner.kind)?;
+    let (_, kind, prefix) =
+        OWNERS.iter().find(|(group, kind, _)| *group == owner.group() && *kind == owner.kind)?;
     attributes.set(format!("{prefix}.name"), owner.name.as_str());
     attributes.set(format!("{prefix}.uid"), owner.uid.as_str());
     match *kind {
@@ -64,10 +63,8 @@ pub(crate) fn set_owner(pod: &Meta, attributes: &mut Attributes) -> Option<JobRe
 /// The CronJob that a Job's owner reference names.
 pub(crate) fn cronjob(job: &Meta) -> Option<CronJob> {
     let owner = job.controller()?;
-    (owner.group() == "batch" && owner.kind == "CronJob").then(|| CronJob {
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-    })
+    (owner.group() == "batch" && owner.kind == "CronJob")
+        .then(|| CronJob { name: owner.name.clone(), uid: owner.uid.clone() })
 }
 
 /// Sets the attributes of a Job's CronJob.
@@ -77,14 +74,8 @@ pub(crate) fn set_cronjob(cronjob: &CronJob, attributes: &mut Attributes) {
 }
 
 fn deployment<'a>(pod: &Meta, replica_set: &'a OwnerRef) -> Option<&'a str> {
-    let hash = pod
-        .labels
-        .get(POD_TEMPLATE_HASH)
-        .filter(|hash| !hash.is_empty())?;
-    replica_set
-        .name
-        .strip_suffix(hash.as_str())?
-        .strip_suffix('-')
+    let hash = pod.labels.get(POD_TEMPLATE_HASH).filter(|hash| !hash.is_empty())?;
+    replica_set.name.strip_suffix(hash.as_str())?.strip_suffix('-')
 }
 
 #[cfg(test)]
@@ -99,11 +90,7 @@ mod tests {
             uid: "owner-uid".into(),
             controller,
         };
-        Meta {
-            namespace: "ns".into(),
-            owner_references: vec![owner],
-            ..Meta::default()
-        }
+        Meta { namespace: "ns".into(), owner_references: vec![owner], ..Meta::default() }
     }
 
     fn attributes(pod: &Meta) -> Attributes {
@@ -115,13 +102,9 @@ mod tests {
     #[test]
     fn a_replicaset_without_the_hash_label_has_no_deployment() {
         let mut pod = owned("apps/v1", "ReplicaSet", "web-6d4cf56db6", true);
-        assert_eq!(
-            attributes(&pod).str("k8s.replicaset.name"),
-            Some("web-6d4cf56db6")
-        );
+        assert_eq!(attributes(&pod).str("k8s.replicaset.name"), Some("web-6d4cf56db6"));
         assert_eq!(attributes(&pod).str("k8s.deployment.name"), None);
-        pod.labels
-            .insert(POD_TEMPLATE_HASH.into(), "6d4cf56db6".into());
+        pod.labels.insert(POD_TEMPLATE_HASH.into(), "6d4cf56db6".into());
         assert_eq!(attributes(&pod).str("k8s.deployment.name"), Some("web"));
         pod.labels.insert(POD_TEMPLATE_HASH.into(), "other".into());
         assert_eq!(attributes(&pod).str("k8s.deployment.name"), None);
@@ -144,16 +127,7 @@ mod tests {
     #[test]
     fn only_a_cronjob_of_batch_owns_a_job() {
         let job = owned("batch/v1", "CronJob", "report", true);
-        assert_eq!(
-            cronjob(&job),
-            Some(CronJob {
-                name: "report".into(),
-                uid: "owner-uid".into()
-            })
-        );
-        assert_eq!(
-            cronjob(&owned("argoproj.io/v1alpha1", "CronJob", "report", true)),
-            None
-        );
+        assert_eq!(cronjob(&job), Some(CronJob { name: "report".into(), uid: "owner-uid".into() }));
+        assert_eq!(cronjob(&owned("argoproj.io/v1alpha1", "CronJob", "report", true)), None);
     }
 }
