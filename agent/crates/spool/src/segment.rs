@@ -21,7 +21,7 @@
 //! - What follows the last good frame of a file is a torn tail and may be cut ([`cut_torn_tail`]).
 //! - Nothing is synced unless [`SegmentWriter::sync`] is called.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -87,7 +87,11 @@ impl SegmentWriter {
     /// When the file exists or cannot be written.
     pub fn create(path: &Path, id: u64) -> Result<Self, SegmentError> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all_at(&file_header(id), 0)?;
+        if let Err(error) = file.write_all_at(&file_header(id), 0) {
+            // On a full disk the file would be there without its header, and in the way of the next attempt.
+            fs::remove_file(path).ok();
+            return Err(error.into());
+        }
         Ok(Self {
             file,
             id,
@@ -101,10 +105,13 @@ impl SegmentWriter {
     /// # Errors
     /// When it cannot be written; the segment is then as it was before.
     pub fn append(&mut self, meta: &[u8], body: &[u8]) -> Result<u64, SegmentError> {
-        let too_large = |bytes| SegmentError::TooLarge { bytes };
+        let length = |part: &[u8]| {
+            let bytes = part.len();
+            u32::try_from(bytes).or(Err(SegmentError::TooLarge { bytes }))
+        };
         let header = FrameHeader {
-            meta_len: u32::try_from(meta.len()).map_err(|_| too_large(meta.len()))?,
-            body_len: u32::try_from(body.len()).map_err(|_| too_large(body.len()))?,
+            meta_len: length(meta)?,
+            body_len: length(body)?,
             meta_crc: crc32c::crc32c(meta),
             body_crc: crc32c::crc32c(body),
         };
@@ -490,5 +497,5 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 fn to_usize(len: u64) -> Result<usize, SegmentError> {
-    usize::try_from(len).map_err(|_| SegmentError::TooLarge { bytes: usize::MAX })
+    usize::try_from(len).or(Err(SegmentError::TooLarge { bytes: usize::MAX }))
 }
