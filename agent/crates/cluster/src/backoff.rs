@@ -41,9 +41,8 @@ impl Backoff {
 /// A random part of `up_to`.
 pub(crate) fn jitter(up_to: Duration) -> Duration {
     // The keys of a `RandomState` are random: so is the hash of nothing. Enough for jitter, and no dependency.
-    let random = RandomState::new().hash_one(()) >> 32;
-    let nanos = u64::try_from(up_to.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos((u128::from(nanos) * u128::from(random) >> 32) as u64)
+    let random = RandomState::new().hash_one(()) as u32;
+    up_to.mul_f64(f64::from(random) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]

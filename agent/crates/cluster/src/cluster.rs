@@ -101,24 +101,24 @@ impl Cluster {
         settings: Settings,
         cancel: CancellationToken,
     ) -> Result<Handle, ClusterError> {
-        if settings.node_name.is_empty() {
+        let Settings { node_name, labels, annotations } = settings;
+        if node_name.is_empty() {
             return Err(ClusterError::NoNodeName);
         }
-        let selection = Selection::new(&settings.labels, &settings.annotations)?;
-        let cluster =
-            Self { index: Arc::new(PodIndex::new(&settings.node_name)), link: Arc::default() };
+        let selection = Selection::new(&labels, &annotations)?;
+        let cluster = Self { index: Arc::new(PodIndex::new(&node_name)), link: Arc::default() };
         let mut tasks = JoinSet::new();
         let (jobs, queued) = mpsc::channel(lookups::JOBS_QUEUED);
 
         let pods = PodSink { cluster: cluster.clone(), selection, jobs };
-        let selector = format!("spec.nodeName={}", settings.node_name);
+        let selector = format!("spec.nodeName={}", node_name);
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
             async move { cluster.watch(client, Resource::pods, selector).run(pods).await }
         }));
 
         let node = NodeSink { index: Arc::clone(&cluster.index) };
-        let selector = format!("metadata.name={}", settings.node_name);
+        let selector = format!("metadata.name={}", node_name);
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
             async move { cluster.watch(client, Resource::nodes, selector).run(node).await }

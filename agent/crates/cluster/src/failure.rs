@@ -121,6 +121,10 @@ impl From<&Status> for Failure {
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         let kind = match &error {
+            // kube tries to read a line that it cannot understand as a Status, and any object is an empty one.
+            kube::Error::Api(status) if status.code == 0 && status.reason.is_empty() => {
+                Kind::decode
+            }
             kube::Error::Api(status) => return Self::from(status.as_ref()),
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => Kind::decode,
             kube::Error::Auth(_) => Kind::unauthorized,

@@ -1,0 +1,276 @@
+//! A fake API server: it speaks the protocol of lists, watches, bookmarks and 410 to `kube`'s client in memory, and can
+//! go away, refuse and forget its history. It is a mock: what it shows is how this crate behaves, not how Kubernetes
+//! does. The same promises are tested on a real API server in the end-to-end tests.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{FutureExt, StreamExt};
+use hawsepipe_cluster::Client;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::{Value, json};
+use tower::BoxError;
+
+type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The fake API server. Clones are the same server.
+#[derive(Clone, Default)]
+pub(crate) struct FakeApi(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    version: u64,
+    objects: Vec<Value>,
+    /// What happened: resource version, collection, the line of the watch.
+    history: Vec<(u64, String, String)>,
+    /// Events up to this version are forgotten.
+    compacted: u64,
+    watches: Vec<(String, UnboundedSender<Result<Bytes, BoxError>>)>,
+    requests: Vec<String>,
+    away: bool,
+    forbidden: BTreeSet<String>,
+    /// Watches end as soon as they begin.
+    hang_up: bool,
+    /// Watches are refused with this code.
+    refuse_watches: Option<u16>,
+}
+
+impl FakeApi {
+    /// A client of this server.
+    pub(crate) fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let api = api.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().now_or_never().expect("the body is in memory");
+                let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+                api.answer(&parts.uri.to_string(), &body)
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    /// All requests for `path` so far.
+    pub(crate) fn requests(&self, path: &str) -> Vec<String> {
+        self.state().requests.iter().filter(|uri| uri.starts_with(path)).cloned().collect()
+    }
+
+    /// Adds or changes an object of `collection` (`pods`, `nodes`, ..); tells the watches.
+    pub(crate) fn put(&self, collection: &str, mut object: Value) {
+        let mut state = self.state();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        object["kind"] = json!(collection);
+        let uid = object["metadata"]["uid"].clone();
+        let known = state.objects.iter().position(|known| known["metadata"]["uid"] == uid);
+        let event = match known {
+            Some(position) => {
+                state.objects[position] = object.clone();
+                "MODIFIED"
+            }
+            None => {
+                state.objects.push(object.clone());
+                "ADDED"
+            }
+        };
+        state.tell(collection, event, &object);
+    }
+
+    /// Deletes the object with this UID; tells the watches.
+    pub(crate) fn delete(&self, uid: &str) {
+        let mut state = self.state();
+        let mut object = state.remove(uid);
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let collection = object["kind"].as_str().expect("put sets it").to_owned();
+        state.tell(&collection, "DELETED", &object);
+    }
+
+    /// Deletes the object with this UID and tells nobody, as when the event was missed.
+    pub(crate) fn lose(&self, uid: &str) {
+        self.state().remove(uid);
+    }
+
+    /// Forgets its history, and says so to all watches: 410.
+    pub(crate) fn expire(&self) {
+        let mut state = self.state();
+        state.version += 1;
+        state.compacted = state.version;
+        state.history.clear();
+        for (_, watch) in state.watches.drain(..) {
+            drop(watch.unbounded_send(Ok(Bytes::from(gone_event()))));
+        }
+    }
+
+    /// Moves on to `version`, and tells the watches of `collection` by a bookmark.
+    pub(crate) fn bookmark(&self, collection: &str, version: u64) {
+        let mut state = self.state();
+        state.version = version;
+        let meta = json!({"resourceVersion": version.to_string()});
+        let object = json!({"kind": "Pod", "apiVersion": "v1", "metadata": meta});
+        let line = format!("{}\n", json!({"type": "BOOKMARK", "object": object}));
+        for (_, watch) in state.watches.iter().filter(|(watched, _)| watched == collection) {
+            drop(watch.unbounded_send(Ok(Bytes::from(line.clone()))));
+        }
+    }
+
+    /// Ends all watches, as after their time is over.
+    pub(crate) fn end_watches(&self) {
+        self.state().watches.clear();
+    }
+
+    /// Nobody listens any more; what was open breaks.
+    pub(crate) fn go_away(&self) {
+        let mut state = self.state();
+        state.away = true;
+        for (_, watch) in state.watches.drain(..) {
+            drop(watch.unbounded_send(Err("connection reset by peer".into())));
+        }
+    }
+
+    /// It is there again.
+    pub(crate) fn come_back(&self) {
+        self.state().away = false;
+    }
+
+    /// Forbids or allows a collection.
+    pub(crate) fn forbid(&self, collection: &str, forbidden: bool) {
+        let mut state = self.state();
+        if forbidden {
+            state.forbidden.insert(collection.to_owned());
+        } else {
+            state.forbidden.remove(collection);
+        }
+    }
+
+    /// Whether watches end as soon as they begin.
+    pub(crate) fn hang_up(&self, hang_up: bool) {
+        self.state().hang_up = hang_up;
+    }
+
+    /// Whether watches are refused, and with which code.
+    pub(crate) fn refuse_watches(&self, code: Option<u16>) {
+        self.state().refuse_watches = code;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn answer(&self, uri: &str, body: &[u8]) -> Result<Response<Body>, BoxError> {
+        let mut state = self.state();
+        state.requests.push(uri.to_owned());
+        if state.away {
+            return Err("tcp connect error: Connection refused".into());
+        }
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        if path.ends_with("/selfsubjectaccessreviews") {
+            return Ok(state.review(body));
+        }
+        let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+        let collections = ["pods", "nodes", "namespaces", "jobs"];
+        let position = segments.iter().rposition(|segment| collections.contains(segment));
+        let position = position.expect("a known collection");
+        let collection = segments[position];
+        if state.forbidden.contains(collection) {
+            return Ok(status(403, "Forbidden", "cannot list resource: RBAC"));
+        }
+        if let Some(name) = segments.get(position + 1) {
+            return Ok(state.get(collection, name));
+        }
+        if parameter(query, "watch") == Some("true") {
+            return Ok(state.watch(collection, query));
+        }
+        Ok(state.list(collection))
+    }
+}
+
+impl State {
+    fn remove(&mut self, uid: &str) -> Value {
+        let position = self.objects.iter().position(|object| object["metadata"]["uid"] == uid);
+        self.objects.remove(position.expect("the object is there"))
+    }
+
+    fn tell(&mut self, collection: &str, event: &str, object: &Value) {
+        let line = format!("{}\n", json!({"type": event, "object": object}));
+        for (_, watch) in self.watches.iter().filter(|(watched, _)| watched == collection) {
+            drop(watch.unbounded_send(Ok(Bytes::from(line.clone()))));
+        }
+        self.history.push((self.version, collection.to_owned(), line));
+    }
+
+    fn list(&self, collection: &str) -> Response<Body> {
+        let items: Vec<_> =
+            self.objects.iter().filter(|object| object["kind"] == collection).collect();
+        let metadata = json!({"resourceVersion": self.version.to_string()});
+        json_body(200, &json!({"kind": "List", "metadata": metadata, "items": items}))
+    }
+
+    fn get(&self, collection: &str, name: &str) -> Response<Body> {
+        let found = self
+            .objects
+            .iter()
+            .find(|object| object["kind"] == collection && object["metadata"]["name"] == name);
+        found.map_or_else(|| status(404, "NotFound", "not found"), |object| json_body(200, object))
+    }
+
+    fn watch(&mut self, collection: &str, query: &str) -> Response<Body> {
+        if let Some(code) = self.refuse_watches {
+            return status(code, "Timeout", "Too large resource version");
+        }
+        let from: u64 = parameter(query, "resourceVersion").unwrap().parse().unwrap();
+        let (sender, receiver) = unbounded();
+        if from < self.compacted {
+            drop(sender.unbounded_send(Ok(Bytes::from(gone_event()))));
+        } else {
+            let missed = |(version, watched, _): &&(u64, String, String)| {
+                *version > from && watched == collection
+            };
+            for (_, _, line) in self.history.iter().filter(missed) {
+                drop(sender.unbounded_send(Ok(Bytes::from(line.clone()))));
+            }
+            if !self.hang_up {
+                self.watches.push((collection.to_owned(), sender));
+            }
+        }
+        let body = StreamBody::new(receiver.map(|chunk| chunk.map(Frame::data)));
+        Response::new(body.boxed_unsync())
+    }
+
+    fn review(&self, body: &[u8]) -> Response<Body> {
+        let mut review: Value = serde_json::from_slice(body).unwrap();
+        let resource = review["spec"]["resourceAttributes"]["resource"].as_str().unwrap();
+        let allowed = !self.forbidden.contains(resource);
+        review["status"] = json!({"allowed": allowed});
+        json_body(201, &review)
+    }
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn gone_event() -> String {
+    let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure",
+        "message": "too old resource version"});
+    format!("{}\n", json!({"type": "ERROR", "object": status}))
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Response<Body> {
+    json_body(
+        code,
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": reason, "message": message}),
+    )
+}
+
+fn json_body(code: u16, value: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(value.to_string())).map_err(|never| match never {});
+    Response::builder().status(code).body(body.boxed_unsync()).unwrap()
+}
