@@ -32,19 +32,11 @@ pub struct Finding {
 
 impl Finding {
     fn good(step: &'static str, message: String) -> Self {
-        Self {
-            step,
-            ok: true,
-            message,
-        }
+        Self { step, ok: true, message }
     }
 
     fn bad(step: &'static str, message: String) -> Self {
-        Self {
-            step,
-            ok: false,
-            message,
-        }
+        Self { step, ok: false, message }
     }
 }
 
@@ -57,10 +49,7 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         Err(finding) => return vec![finding],
     };
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    findings.push(Finding::good(
-        "resolve",
-        format!("{} is {}", endpoint.host(), shown.join(", ")),
-    ));
+    findings.push(Finding::good("resolve", format!("{} is {}", endpoint.host(), shown.join(", "))));
     match connect(endpoint, &addresses).await {
         Ok(finding) => findings.push(finding),
         Err(finding) => {
@@ -75,24 +64,14 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
             findings.push(Finding::bad("tls", reason(&verdict.outcome)));
             return findings;
         }
-        findings.push(Finding::good(
-            "tls",
-            format!("the certificate of {endpoint} is trusted"),
-        ));
+        findings.push(Finding::good("tls", format!("the certificate of {endpoint} is trusted")));
     }
     let verdict = otlp.greet().await;
     findings.push(match verdict.outcome {
         Outcome::Ack { .. } => {
             let codec = otlp.codec().map_or("no compression", Codec::name);
-            let key = if settings.auth().is_some() {
-                "accepted with the key"
-            } else {
-                "accepted"
-            };
-            Finding::good(
-                "export",
-                format!("an empty export request was {key}, in {codec}"),
-            )
+            let key = if settings.auth().is_some() { "accepted with the key" } else { "accepted" };
+            Finding::good("export", format!("an empty export request was {key}, in {codec}"))
         }
         outcome => Finding::bad("export", reason(&outcome)),
     });
@@ -108,23 +87,16 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Finding> {
         Ok(Ok(addresses)) => {
             let addresses: Vec<_> = addresses.collect();
             if addresses.is_empty() {
-                return Err(Finding::bad(
-                    "resolve",
-                    format!("{host} has no address; {remedy}"),
-                ));
+                return Err(Finding::bad("resolve", format!("{host} has no address; {remedy}")));
             }
             Ok(addresses)
         }
-        Ok(Err(error)) => Err(Finding::bad(
-            "resolve",
-            format!("cannot resolve {host}: {error}; {remedy}"),
-        )),
+        Ok(Err(error)) => {
+            Err(Finding::bad("resolve", format!("cannot resolve {host}: {error}; {remedy}")))
+        }
         Err(_elapsed) => Err(Finding::bad(
             "resolve",
-            format!(
-                "no answer on {host} within {} s; {remedy}",
-                STEP_TIMEOUT.as_secs()
-            ),
+            format!("no answer on {host} within {} s; {remedy}", STEP_TIMEOUT.as_secs()),
         )),
     }
 }
@@ -134,17 +106,11 @@ async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<Findin
     for address in addresses {
         match timeout(STEP_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(_stream)) => {
-                return Ok(Finding::good(
-                    "connect",
-                    format!("{address} takes connections"),
-                ));
+                return Ok(Finding::good("connect", format!("{address} takes connections")));
             }
             Ok(Err(error)) => failures.push(format!("{address}: {error}")),
             Err(_elapsed) => {
-                failures.push(format!(
-                    "{address}: no answer within {} s",
-                    STEP_TIMEOUT.as_secs()
-                ));
+                failures.push(format!("{address}: no answer within {} s", STEP_TIMEOUT.as_secs()));
             }
         }
     }

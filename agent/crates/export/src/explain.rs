@@ -31,15 +31,16 @@ pub(crate) fn transport(error: &(dyn Error + 'static), endpoint: &Endpoint, tls:
         }
         next = cause.source();
     }
-    let said = if causes.is_empty() {
-        error.to_string()
-    } else {
-        causes.join(": ")
-    };
+    let said = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
     match remedy {
         Some(remedy) => format!("{}; {remedy}", words(&said)),
         None => words(&said),
     }
+}
+
+/// Whether `E` is among the causes of `error`.
+pub(crate) fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&cause| cause.source()).any(|cause| cause.is::<E>())
 }
 
 /// `io::Error` passes over the error that it wraps when it is asked for its source.
@@ -58,9 +59,7 @@ fn tls_remedy(error: &rustls::Error, endpoint: &Endpoint, tls: &Tls) -> Option<S
     match error {
         rustls::Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => Some(format!(
-            "the certificate of {endpoint} is not signed by {trusted}"
-        )),
+        ) => Some(format!("the certificate of {endpoint} is not signed by {trusted}")),
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Some(format!(
@@ -71,9 +70,9 @@ fn tls_remedy(error: &rustls::Error, endpoint: &Endpoint, tls: &Tls) -> Option<S
         ) => Some(format!(
             "the certificate of {endpoint} has expired, or this node's clock is wrong"
         )),
-        rustls::Error::InvalidMessage(_) => Some(format!(
-            "{endpoint} does not seem to speak TLS; for plain text write `http://`"
-        )),
+        rustls::Error::InvalidMessage(_) => {
+            Some(format!("{endpoint} does not seem to speak TLS; for plain text write `http://`"))
+        }
         _ => None,
     }
 }
@@ -81,20 +80,14 @@ fn tls_remedy(error: &rustls::Error, endpoint: &Endpoint, tls: &Tls) -> Option<S
 /// Someone else's words, on one line, without control characters, not endless.
 pub(crate) fn words(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(MAX_WORDS));
-    for (count, character) in text
-        .split_whitespace()
-        .flat_map(|word| word.chars().chain([' ']))
-        .enumerate()
+    for (count, character) in
+        text.split_whitespace().flat_map(|word| word.chars().chain([' '])).enumerate()
     {
         if count == MAX_WORDS {
             line.push_str("...");
             break;
         }
-        line.push(if character.is_control() {
-            '?'
-        } else {
-            character
-        });
+        line.push(if character.is_control() { '?' } else { character });
     }
     line.truncate(line.trim_end().len());
     line
@@ -106,10 +99,7 @@ mod tests {
 
     #[test]
     fn the_words_of_others_stay_one_short_line() {
-        assert_eq!(
-            words("<html>\n  <b>503\u{1b}[31m</b>\n"),
-            "<html> <b>503?[31m</b>"
-        );
+        assert_eq!(words("<html>\n  <b>503\u{1b}[31m</b>\n"), "<html> <b>503?[31m</b>");
         let long = words(&"x".repeat(100_000));
         assert!(long.ends_with("...") && long.len() <= MAX_WORDS + 3);
     }
@@ -119,15 +109,9 @@ mod tests {
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, unknown);
         let endpoint = Endpoint::parse("https://host:4317").unwrap();
-        let tls = Tls {
-            ca_file: Some("/etc/ca.crt".into()),
-            server_name: None,
-        };
+        let tls = Tls { ca_file: Some("/etc/ca.crt".into()), server_name: None };
         let said = transport(&wrapped, &endpoint, &tls);
-        assert!(
-            said.contains("not signed by the CA in /etc/ca.crt"),
-            "{said}"
-        );
+        assert!(said.contains("not signed by the CA in /etc/ca.crt"), "{said}");
         assert_eq!(said.matches("UnknownIssuer").count(), 1, "{said}");
     }
 }

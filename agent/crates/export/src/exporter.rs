@@ -15,23 +15,11 @@ pub struct Verdict {
 
 impl Verdict {
     pub(crate) fn ack() -> Self {
-        Self {
-            outcome: Outcome::Ack {
-                rejected: 0,
-                message: String::new(),
-            },
-            label: "ok",
-        }
+        Self { outcome: Outcome::Ack { rejected: 0, message: String::new() }, label: "ok" }
     }
 
     pub(crate) fn retry(label: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::Retry {
-                after: None,
-                reason: reason.into(),
-            },
-            label,
-        }
+        Self { outcome: Outcome::Retry { after: None, reason: reason.into() }, label }
     }
 }
 

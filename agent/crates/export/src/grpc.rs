@@ -105,14 +105,8 @@ impl GrpcClient {
         if self.trust.changed() {
             self.channel = None;
         }
-        let limit = self.limit;
-        let done = timeout(limit, self.exchange(call)).await;
-        let result = done.unwrap_or_else(|_elapsed| {
-            let limit = limit.as_secs_f64();
-            Err(CallError::Timeout {
-                reason: format!("no answer from {} within {limit} s", self.endpoint),
-            })
-        });
+        let done = timeout(self.limit, self.exchange(call)).await;
+        let result = done.unwrap_or_else(|_elapsed| Err(self.too_late()));
         if matches!(
             result,
             Err(CallError::Timeout { .. }
@@ -127,19 +121,27 @@ impl GrpcClient {
     async fn exchange(&mut self, call: Call) -> Result<Answer, CallError> {
         let request = self.request(call)?;
         let mut channel = self.connected().await?;
-        let broken = |error: &tonic::transport::Error| CallError::Transport {
-            reason: format!(
-                "the connection to {} broke: {}",
-                self.endpoint,
-                explain::transport(error, &self.endpoint, self.trust.settings())
-            ),
+        let broken = |error: &tonic::transport::Error| {
+            // tonic's own clock on `grpc-timeout` may be ahead of ours.
+            if explain::is_caused_by::<tonic::TimeoutExpired>(error) {
+                return self.too_late();
+            }
+            CallError::Transport {
+                reason: format!(
+                    "the connection to {} broke: {}",
+                    self.endpoint,
+                    explain::transport(error, &self.endpoint, self.trust.settings())
+                ),
+            }
         };
         channel.ready().await.map_err(|error| broken(&error))?;
-        let response = channel
-            .call(request)
-            .await
-            .map_err(|error| broken(&error))?;
+        let response = channel.call(request).await.map_err(|error| broken(&error))?;
         answer::read(response, &self.endpoint).await
+    }
+
+    fn too_late(&self) -> CallError {
+        let limit = self.limit.as_secs_f64();
+        CallError::Timeout { reason: format!("no answer from {} within {limit} s", self.endpoint) }
     }
 
     /// Opens the connection if none is.
@@ -165,16 +167,9 @@ impl GrpcClient {
             .keep_alive_while_idle(false)
             .http2_max_header_list_size(MAX_HEADERS);
         if self.endpoint.is_tls() {
-            let config = self
-                .trust
-                .client_config()
-                .map_err(|error| cannot(error.to_string()))?;
+            let config = self.trust.client_config().map_err(|error| cannot(error.to_string()))?;
             endpoint = endpoint.tls_config(config).map_err(|error| {
-                cannot(explain::transport(
-                    &error,
-                    &self.endpoint,
-                    self.trust.settings(),
-                ))
+                cannot(explain::transport(&error, &self.endpoint, self.trust.settings()))
             })?;
         }
         let connecting = timeout(CONNECT_TIMEOUT, endpoint.connect());
@@ -188,11 +183,7 @@ impl GrpcClient {
                 ),
             })?
             .map_err(|error| {
-                cannot(explain::transport(
-                    &error,
-                    &self.endpoint,
-                    self.trust.settings(),
-                ))
+                cannot(explain::transport(&error, &self.endpoint, self.trust.settings()))
             })?;
         self.connection += 1;
         self.channel = Some(channel.clone());
@@ -218,8 +209,6 @@ impl GrpcClient {
         if let Some((name, value)) = call.auth {
             request = request.header(name, value);
         }
-        request
-            .body(tonic::body::Body::new(message))
-            .map_err(|error| impossible(error.to_string()))
+        request.body(tonic::body::Body::new(message)).map_err(|error| impossible(error.to_string()))
     }
 }

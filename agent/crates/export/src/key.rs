@@ -102,11 +102,7 @@ impl KeyFile {
     /// The key file at `path`. Nothing is read yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            last: None,
-            failing: false,
-        }
+        Self { path: path.into(), last: None, failing: false }
     }
 
     /// The file.
@@ -151,37 +147,24 @@ impl KeyFile {
 }
 
 fn read_key(path: &Path) -> Result<Key, KeyError> {
-    let unreadable = |source| KeyError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| KeyError::Read { path: path.to_owned(), source };
     // Asked before it is opened: opening a pipe would wait for a writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(KeyError::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(KeyError::NotAFile { path: path.to_owned() });
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut content = Vec::new();
-    file.take(MAX_KEY_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(unreadable)?;
+    file.take(MAX_KEY_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > MAX_KEY_BYTES {
-        return Err(KeyError::TooLong {
-            path: path.to_owned(),
-        });
+        return Err(KeyError::TooLong { path: path.to_owned() });
     }
     let key = content.trim_ascii();
     if key.is_empty() {
-        return Err(KeyError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(KeyError::Empty { path: path.to_owned() });
     }
     // gRPC over HTTP/2, "ASCII-Value": 0x20 to 0x7E.
     if !key.iter().all(|byte| (0x20..0x7f).contains(byte)) {
-        return Err(KeyError::NotAHeader {
-            path: path.to_owned(),
-        });
+        return Err(KeyError::NotAHeader { path: path.to_owned() });
     }
     Ok(Key(String::from_utf8_lossy(key).into()))
 }
@@ -213,20 +196,11 @@ mod tests {
         for content in [&b""[..], b" \n", b"two\nlines", b"caf\xc3\xa9", b"nul\0"] {
             let file = file_with(content);
             let error = KeyFile::new(file.path()).read().unwrap_err().to_string();
-            assert!(
-                error.contains(&file.path().display().to_string()),
-                "{error}"
-            );
-            assert!(
-                !error.contains("lines") && !error.contains("caf"),
-                "{error}"
-            );
+            assert!(error.contains(&file.path().display().to_string()), "{error}");
+            assert!(!error.contains("lines") && !error.contains("caf"), "{error}");
         }
         let long = file_with(&vec![b'k'; 100_000]);
-        assert!(matches!(
-            KeyFile::new(long.path()).read(),
-            Err(KeyError::TooLong { .. })
-        ));
+        assert!(matches!(KeyFile::new(long.path()).read(), Err(KeyError::TooLong { .. })));
     }
 
     #[test]

@@ -10,9 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Request durations up to the default time limit, in seconds.
-const BUCKETS: [f64; 12] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0,
-];
+const BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByDestination {
@@ -105,9 +104,7 @@ impl ExportMetrics {
 
     /// The metrics of one destination, at zero from the start so that a first event is an increase.
     pub(crate) fn of(&self, destination: &str) -> DestinationMetrics {
-        let by = ByDestination {
-            destination: destination.to_owned(),
-        };
+        let by = ByDestination { destination: destination.to_owned() };
         DestinationMetrics {
             destination: destination.to_owned(),
             frames: self.frames.get_or_create_owned(&by),
@@ -136,10 +133,7 @@ pub(crate) struct DestinationMetrics {
 
 impl DestinationMetrics {
     fn by(&self, reason: &'static str) -> ByReason {
-        ByReason {
-            destination: self.destination.clone(),
-            reason,
-        }
+        ByReason { destination: self.destination.clone(), reason }
     }
 
     pub(crate) fn acknowledged(&self, records: u64, bytes: u64) {
@@ -153,14 +147,8 @@ impl DestinationMetrics {
     }
 
     pub(crate) fn rejected(&self, reason: &'static str, records: u64, bytes: u64) {
-        self.all
-            .rejected_records
-            .get_or_create(&self.by(reason))
-            .inc_by(records);
-        self.all
-            .rejected_bytes
-            .get_or_create(&self.by(reason))
-            .inc_by(bytes);
+        self.all.rejected_records.get_or_create(&self.by(reason)).inc_by(records);
+        self.all.rejected_bytes.get_or_create(&self.by(reason)).inc_by(bytes);
     }
 
     pub(crate) fn reencoded(&self, frames: u64) {

@@ -84,67 +84,38 @@ mod tests {
     use super::*;
 
     fn answer(code: Code, accepts: Option<Vec<Codec>>) -> Answer {
-        Answer {
-            code,
-            message: String::new(),
-            retry_after: None,
-            accepts,
-            body: Bytes::new(),
-        }
+        Answer { code, message: String::new(), retry_after: None, accepts, body: Bytes::new() }
     }
 
     #[test]
     fn zstd_then_gzip_then_nothing() {
         let no = answer(Code::Unimplemented, None);
         assert_eq!(first(Compression::Auto), Step::Ask(Codec::Zstd));
-        assert_eq!(
-            next(Compression::Auto, Codec::Zstd, &no),
-            Step::Ask(Codec::Gzip)
-        );
-        assert_eq!(
-            next(Compression::Auto, Codec::Gzip, &no),
-            Step::Ask(Codec::Identity)
-        );
+        assert_eq!(next(Compression::Auto, Codec::Zstd, &no), Step::Ask(Codec::Gzip));
+        assert_eq!(next(Compression::Auto, Codec::Gzip, &no), Step::Ask(Codec::Identity));
         assert_eq!(next(Compression::Auto, Codec::Identity, &no), Step::Failed);
         let only_plain = answer(Code::Unimplemented, Some(vec![Codec::Identity]));
-        assert_eq!(
-            next(Compression::Auto, Codec::Zstd, &only_plain),
-            Step::Ask(Codec::Identity)
-        );
+        assert_eq!(next(Compression::Auto, Codec::Zstd, &only_plain), Step::Ask(Codec::Identity));
     }
 
     #[test]
     fn a_refused_key_is_no_word_about_the_codec() {
-        for code in [
-            Code::Unauthenticated,
-            Code::PermissionDenied,
-            Code::Unavailable,
-        ] {
-            assert_eq!(
-                next(Compression::Auto, Codec::Zstd, &answer(code, None)),
-                Step::Failed
-            );
+        for code in [Code::Unauthenticated, Code::PermissionDenied, Code::Unavailable] {
+            assert_eq!(next(Compression::Auto, Codec::Zstd, &answer(code, None)), Step::Failed);
         }
     }
 
     #[test]
     fn a_server_that_refuses_empty_requests_gets_what_every_otlp_server_takes() {
         let picky = answer(Code::InvalidArgument, None);
-        assert_eq!(
-            next(Compression::Auto, Codec::Identity, &picky),
-            Step::Takes(Codec::Gzip)
-        );
+        assert_eq!(next(Compression::Auto, Codec::Identity, &picky), Step::Takes(Codec::Gzip));
         let zstd = Compression::Fixed(Codec::Zstd);
         assert_eq!(next(zstd, Codec::Zstd, &picky), Step::Takes(Codec::Zstd));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_holds_for_its_connection_and_for_an_hour() {
-        let known = Known {
-            codec: Codec::Zstd,
-            connection: Some(1),
-            since: Instant::now(),
-        };
+        let known = Known { codec: Codec::Zstd, connection: Some(1), since: Instant::now() };
         assert!(known.holds(Some(1), Instant::now()));
         assert!(!known.holds(Some(2), Instant::now()));
         assert!(!known.holds(None, Instant::now()));

@@ -49,9 +49,7 @@ impl Otlp {
     pub fn new(settings: &Settings, preferred: Arc<PreferredCodec>) -> Self {
         Self {
             client: GrpcClient::new(settings),
-            auth: settings
-                .auth()
-                .map(|auth| (auth.clone(), KeyFile::new(auth.key_file()))),
+            auth: settings.auth().map(|auth| (auth.clone(), KeyFile::new(auth.key_file()))),
             compression: settings.compression(),
             preferred,
             known: None,
@@ -100,15 +98,7 @@ impl Otlp {
                 value.map(|value| (auth.header().clone(), value))
             }
         };
-        Ok(self
-            .client
-            .call(Call {
-                path,
-                codec,
-                message,
-                auth,
-            })
-            .await)
+        Ok(self.client.call(Call { path, codec, message, auth }).await)
     }
 
     /// The codec that the server takes, asked for with empty requests when it is not known.
@@ -181,11 +171,8 @@ impl Otlp {
         }
         let payload = recode(frame.codec, codec, &frame.payload, frame.uncompressed_len).await?;
         self.reencoded_frames += 1;
-        self.reencoded = Some(Reencoded {
-            frame: Arc::clone(frame),
-            codec,
-            payload: payload.clone(),
-        });
+        self.reencoded =
+            Some(Reencoded { frame: Arc::clone(frame), codec, payload: payload.clone() });
         Ok(payload)
     }
 
@@ -222,10 +209,7 @@ impl Otlp {
             Err(error) => {
                 return Verdict::retry(
                     "protocol",
-                    format!(
-                        "{} said OK with an answer that is none: {error}",
-                        self.endpoint()
-                    ),
+                    format!("{} said OK with an answer that is none: {error}", self.endpoint()),
                 );
             }
         };
@@ -255,10 +239,7 @@ impl Exporter for Otlp {
         let verdict = match self.try_send(frame).await {
             Ok(verdict) | Err(verdict) => verdict,
         };
-        if matches!(
-            verdict.outcome,
-            Outcome::Ack { .. } | Outcome::Reject { .. }
-        ) {
+        if matches!(verdict.outcome, Outcome::Ack { .. } | Outcome::Reject { .. }) {
             self.reencoded = None;
         }
         verdict
@@ -273,9 +254,7 @@ impl Exporter for Otlp {
     }
 
     fn key_changed(&self) -> bool {
-        self.auth
-            .as_ref()
-            .is_some_and(|(_, file)| file.holds_other_than(self.key.as_ref()))
+        self.auth.as_ref().is_some_and(|(_, file)| file.holds_other_than(self.key.as_ref()))
     }
 }
 
@@ -295,9 +274,6 @@ async fn recode(from: Codec, to: Codec, data: &[u8], cap: usize) -> Result<Bytes
             },
             label: "unencodable",
         }),
-        Err(error) => Err(Verdict::retry(
-            "internal",
-            format!("compressing stopped: {error}"),
-        )),
+        Err(error) => Err(Verdict::retry("internal", format!("compressing stopped: {error}"))),
     }
 }

@@ -55,10 +55,7 @@ impl<E: Exporter> Destination<E> {
     /// A destination of any type.
     pub fn new(name: &str, endpoint: String, exporter: E, metrics: &ExportMetrics) -> Self {
         let status = DestinationStatus::new(name, E::TYPE, endpoint);
-        Self {
-            exporter,
-            reporter: Reporter::new(status, metrics.of(name)),
-        }
+        Self { exporter, reporter: Reporter::new(status, metrics.of(name)) }
     }
 
     /// Shows its status, also while it runs.

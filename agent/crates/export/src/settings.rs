@@ -22,11 +22,7 @@ pub struct SettingsError {
 
 impl SettingsError {
     fn new(field: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            field,
-            reason: reason.into(),
-            remedy: remedy.into(),
-        }
+        Self { field, reason: reason.into(), remedy: remedy.into() }
     }
 
     /// The config key below the destination, e.g. `auth.keyFile`.
@@ -88,28 +84,16 @@ impl Endpoint {
             ));
         }
         if rest.is_empty() || rest.starts_with([':', '/']) {
-            return Err(wrong(
-                format!("`{text}` has no host"),
-                "write `https://host:4317`",
-            ));
+            return Err(wrong(format!("`{text}` has no host"), "write `https://host:4317`"));
         }
         let uri: Uri = text.parse().map_err(|error| {
-            wrong(
-                format!("`{text}` is no URL: {error}"),
-                "write `https://host:4317`",
-            )
+            wrong(format!("`{text}` is no URL: {error}"), "write `https://host:4317`")
         })?;
         let host = uri.host().unwrap_or_default();
         if host.is_empty() {
-            return Err(wrong(
-                format!("`{text}` has no host"),
-                "write `https://host:4317`",
-            ));
+            return Err(wrong(format!("`{text}` has no host"), "write `https://host:4317`"));
         }
-        if uri
-            .path_and_query()
-            .is_some_and(|path| path.as_str() != "/")
-        {
+        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(wrong(
                 format!("`{text}` has a path, which gRPC has no use for"),
                 "write scheme, host and port alone",
@@ -125,12 +109,7 @@ impl Endpoint {
         }
         let host = host.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self {
-            uri,
-            host,
-            port,
-            tls,
-        })
+        Ok(Self { uri, host, port, tls })
     }
 
     /// The URL.
@@ -228,14 +207,7 @@ impl Auth {
             )
         })?;
         let lower = name.as_str();
-        let reserved = [
-            "te",
-            "content-type",
-            "user-agent",
-            "host",
-            "connection",
-            "content-length",
-        ];
+        let reserved = ["te", "content-type", "user-agent", "host", "connection", "content-length"];
         if lower.starts_with("grpc-") || lower.ends_with("-bin") || reserved.contains(&lower) {
             return Err(SettingsError::new(
                 "auth.header",
@@ -259,11 +231,7 @@ impl Auth {
         }
         let key_file = key_file.into();
         key_file_exists(&key_file)?;
-        Ok(Self {
-            header: name,
-            format: format.to_owned(),
-            key_file,
-        })
+        Ok(Self { header: name, format: format.to_owned(), key_file })
     }
 
     /// The header that carries the key.
@@ -374,13 +342,7 @@ impl Settings {
                 "write for instance 30s",
             ));
         }
-        Ok(Self {
-            endpoint,
-            compression,
-            auth,
-            tls,
-            timeout,
-        })
+        Ok(Self { endpoint, compression, auth, tls, timeout })
     }
 
     /// Where the destination listens.
@@ -426,10 +388,7 @@ mod tests {
     fn an_endpoint_without_a_scheme_is_told_how_to_write_one() {
         let error = refused("ingest.example.com:4317");
         assert!(error.contains("has no scheme"), "{error}");
-        assert!(
-            error.contains("https://host:4317") && error.contains("http://"),
-            "{error}"
-        );
+        assert!(error.contains("https://host:4317") && error.contains("http://"), "{error}");
     }
 
     #[test]
@@ -442,19 +401,13 @@ mod tests {
         assert!(refused("https://host:99999").contains("port that is no number"));
         assert!(refused("https://ho st:4317").contains("no URL"));
         let error = refused("https://user:secret@host:4317");
-        assert!(
-            error.contains("password") && !error.contains("secret"),
-            "{error}"
-        );
+        assert!(error.contains("password") && !error.contains("secret"), "{error}");
     }
 
     #[test]
     fn an_endpoint_reads_back_with_its_port() {
         for (text, shown) in [
-            (
-                "https://ingest.example.com",
-                "https://ingest.example.com:443",
-            ),
+            ("https://ingest.example.com", "https://ingest.example.com:443"),
             ("http://10.0.0.1:4317/", "http://10.0.0.1:4317"),
             ("http://[::1]:4317", "http://[::1]:4317"),
         ] {
@@ -465,14 +418,7 @@ mod tests {
     #[test]
     fn a_header_that_cannot_carry_a_key_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for header in [
-            "x api key",
-            "",
-            "grpc-timeout",
-            "te",
-            "key-bin",
-            "sch\u{f6}n",
-        ] {
+        for header in ["x api key", "", "grpc-timeout", "te", "key-bin", "sch\u{f6}n"] {
             let error = Auth::new(header, "{key}", file.path()).unwrap_err();
             assert_eq!(error.field(), "auth.header", "{error}");
         }
@@ -486,31 +432,18 @@ mod tests {
 
     #[test]
     fn a_missing_key_file_is_named_with_a_remedy() {
-        let error = Auth::new("x-api-key", "{key}", "/no/such/key")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("auth.keyFile") && error.contains("/no/such/key"),
-            "{error}"
-        );
+        let error = Auth::new("x-api-key", "{key}", "/no/such/key").unwrap_err().to_string();
+        assert!(error.contains("auth.keyFile") && error.contains("/no/such/key"), "{error}");
         assert!(error.contains("mount the Secret"), "{error}");
     }
 
     #[test]
     fn tls_settings_beside_plain_text_are_refused() {
-        let tls = Tls {
-            server_name: Some("a.example".to_owned()),
-            ..Tls::default()
-        };
+        let tls = Tls { server_name: Some("a.example".to_owned()), ..Tls::default() };
         let endpoint = Endpoint::parse("http://host:4317").unwrap();
-        let error = Settings::new(
-            endpoint,
-            Compression::Auto,
-            None,
-            tls,
-            Settings::DEFAULT_TIMEOUT,
-        )
-        .unwrap_err();
+        let error =
+            Settings::new(endpoint, Compression::Auto, None, tls, Settings::DEFAULT_TIMEOUT)
+                .unwrap_err();
         assert_eq!(error.field(), "tls.serverName");
     }
 
@@ -518,25 +451,12 @@ mod tests {
     fn a_ca_file_without_a_certificate_is_refused_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "no certificate\n").unwrap();
-        let tls = Tls {
-            ca_file: Some(file.path().to_owned()),
-            server_name: None,
-        };
+        let tls = Tls { ca_file: Some(file.path().to_owned()), server_name: None };
         let endpoint = Endpoint::parse("https://host:4317").unwrap();
-        let error = Settings::new(
-            endpoint,
-            Compression::Auto,
-            None,
-            tls,
-            Settings::DEFAULT_TIMEOUT,
-        )
-        .unwrap_err();
+        let error =
+            Settings::new(endpoint, Compression::Auto, None, tls, Settings::DEFAULT_TIMEOUT)
+                .unwrap_err();
         assert_eq!(error.field(), "tls.caFile");
-        assert!(
-            error
-                .to_string()
-                .contains(&file.path().display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
     }
 }

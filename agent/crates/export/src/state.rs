@@ -136,9 +136,8 @@ impl Reporter {
         self.metrics.retried(label);
         self.enter(State::Blocked, Some(reason.to_owned()), Some(kind));
         let now = Instant::now();
-        let quiet = self
-            .blocked_told
-            .is_some_and(|(told, when)| told == kind && now - when < QUIET);
+        let quiet =
+            self.blocked_told.is_some_and(|(told, when)| told == kind && now - when < QUIET);
         let trouble = self.failed();
         if trouble.told_blocked != Some(kind) && !quiet {
             trouble.told = true;
@@ -242,15 +241,9 @@ impl Reporter {
         self.enter(State::Stopped, reason, None);
         let (name, endpoint) = self.names();
         if complete {
-            info!(
-                destination = name,
-                endpoint, "destination stopped, everything was sent"
-            );
+            info!(destination = name, endpoint, "destination stopped, everything was sent");
         } else {
-            warn!(
-                destination = name,
-                endpoint, "destination stopped before everything was sent"
-            );
+            warn!(destination = name, endpoint, "destination stopped before everything was sent");
         }
     }
 

@@ -18,10 +18,7 @@ use crate::settings::Tls;
 pub(crate) enum TlsError {
     /// The CA file cannot be read.
     #[error("cannot read the CA file {}: {source}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     /// The CA file is no PEM.
     #[error("the CA file {} is no PEM: {reason}", path.display())]
     NotPem { path: PathBuf, reason: String },
@@ -30,11 +27,7 @@ pub(crate) enum TlsError {
     NoCertificate { path: PathBuf },
     /// A certificate in the CA file cannot be used.
     #[error("certificate {number} in the CA file {} cannot be used: {reason}", path.display())]
-    Unusable {
-        path: PathBuf,
-        number: usize,
-        reason: String,
-    },
+    Unusable { path: PathBuf, number: usize, reason: String },
     /// The system has no CAs.
     #[error(
         "this system has no CA certificates{detail}; give the destination's CA in tls.caFile, or \
@@ -55,11 +48,7 @@ impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let meta = std::fs::metadata(path).ok()?;
-        Some(Self {
-            modified: meta.modified().ok(),
-            len: meta.len(),
-            inode: meta.ino(),
-        })
+        Some(Self { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
     }
 }
 
@@ -72,10 +61,7 @@ pub(crate) struct Trust {
 
 impl Trust {
     pub(crate) fn new(settings: Tls) -> Self {
-        Self {
-            settings,
-            stamp: None,
-        }
+        Self { settings, stamp: None }
     }
 
     pub(crate) fn settings(&self) -> &Tls {
@@ -112,20 +98,15 @@ impl Trust {
 /// The CA certificates in a PEM file; every one must be usable.
 pub(crate) fn read_ca_file(path: &Path) -> Result<RootCertStore, TlsError> {
     let owned = || path.to_owned();
-    let content = std::fs::read(path).map_err(|source| TlsError::Unreadable {
-        path: owned(),
-        source,
-    })?;
+    let content =
+        std::fs::read(path).map_err(|source| TlsError::Unreadable { path: owned(), source })?;
     let mut roots = RootCertStore::empty();
     for (index, certificate) in CertificateDer::pem_slice_iter(&content).enumerate() {
         let certificate = match certificate {
             Ok(certificate) => certificate,
             Err(pem::Error::NoItemsFound) => break,
             Err(error) => {
-                return Err(TlsError::NotPem {
-                    path: owned(),
-                    reason: error.to_string(),
-                });
+                return Err(TlsError::NotPem { path: owned(), reason: error.to_string() });
             }
         };
         roots.add(certificate).map_err(|error| TlsError::Unusable {
@@ -146,11 +127,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     // Systems ship certificates that webpki does not take; the others count.
     let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        let detail = found
-            .errors
-            .first()
-            .map(|error| format!(" ({error})"))
-            .unwrap_or_default();
+        let detail = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
         return Err(TlsError::NoSystemRoots { detail });
     }
     Ok(roots)
@@ -173,11 +150,7 @@ mod tests {
         let path = dir.path().join("ca.crt");
         let error = || read_ca_file(&path).unwrap_err().to_string();
 
-        assert!(
-            error().contains("cannot read") && error().contains("ca.crt"),
-            "{}",
-            error()
-        );
+        assert!(error().contains("cannot read") && error().contains("ca.crt"), "{}", error());
         let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
         std::fs::write(&path, key).unwrap();
         assert!(error().contains("holds no certificate"), "{}", error());
@@ -195,10 +168,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.crt");
         std::fs::write(&path, ca()).unwrap();
-        let mut trust = Trust::new(Tls {
-            ca_file: Some(path.clone()),
-            server_name: None,
-        });
+        let mut trust = Trust::new(Tls { ca_file: Some(path.clone()), server_name: None });
         trust.client_config().unwrap();
         assert!(!trust.changed());
         let next = dir.path().join("next");

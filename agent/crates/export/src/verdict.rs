@@ -58,21 +58,14 @@ pub(crate) fn blocked(kind: BlockedReason, reason: String) -> Verdict {
         BlockedReason::KeyRefused => "key_refused",
         BlockedReason::Destination => "blocked",
     };
-    Verdict {
-        outcome: Outcome::Blocked { kind, reason },
-        label,
-    }
+    Verdict { outcome: Outcome::Blocked { kind, reason }, label }
 }
 
 /// The verdict on an answer whose code is not `Ok`.
 pub(crate) fn of_answer(answer: &Answer, said: Said<'_>) -> Verdict {
     let name = code_name(answer.code);
     let words = said.words(&answer.message);
-    let what = if words.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}: {words}")
-    };
+    let what = if words.is_empty() { name.to_owned() } else { format!("{name}: {words}") };
     match answer.code {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -80,16 +73,13 @@ pub(crate) fn of_answer(answer: &Answer, said: Said<'_>) -> Verdict {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss
-        | Code::ResourceExhausted => retry(
-            label(answer.code),
-            answer.retry_after,
-            format!("{} says {what}", said.who),
-        ),
+        | Code::ResourceExhausted => {
+            retry(label(answer.code), answer.retry_after, format!("{} says {what}", said.who))
+        }
         Code::Unauthenticated | Code::PermissionDenied => said.refused(&what),
-        Code::InvalidArgument => Verdict {
-            outcome: Outcome::Reject { reason: what },
-            label: "invalid_argument",
-        },
+        Code::InvalidArgument => {
+            Verdict { outcome: Outcome::Reject { reason: what }, label: "invalid_argument" }
+        }
         // Left out of OTLP's list of what may be retried, and no word about the data.
         Code::Ok
         | Code::Unknown
@@ -105,10 +95,7 @@ pub(crate) fn of_answer(answer: &Answer, said: Said<'_>) -> Verdict {
                 Code::NotFound => "is the endpoint right, and does the key belong to it?",
                 _ => "look into the destination's own log",
             };
-            blocked(
-                BlockedReason::Destination,
-                format!("{} says {what}; {remedy}", said.who),
-            )
+            blocked(BlockedReason::Destination, format!("{} says {what}; {remedy}", said.who))
         }
     }
 }
@@ -126,17 +113,13 @@ pub(crate) fn of_error(error: CallError, said: Said<'_>) -> Verdict {
 /// By gRPC's own table (grpc/doc/http-grpc-status-mapping.md), and 413 as a word about the data.
 fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
     let words = said.words(&answer.said);
-    let what = if words.is_empty() {
-        answer.what.clone()
-    } else {
-        format!("{}: {words}", answer.what)
-    };
+    let what =
+        if words.is_empty() { answer.what.clone() } else { format!("{}: {words}", answer.what) };
     match answer.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => said.refused(&what),
-        StatusCode::PAYLOAD_TOO_LARGE => Verdict {
-            outcome: Outcome::Reject { reason: what },
-            label: "too_large",
-        },
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Verdict { outcome: Outcome::Reject { reason: what }, label: "too_large" }
+        }
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
@@ -150,10 +133,7 @@ fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
 }
 
 fn retry(label: &'static str, after: Option<Duration>, reason: String) -> Verdict {
-    Verdict {
-        outcome: Outcome::Retry { after, reason },
-        label,
-    }
+    Verdict { outcome: Outcome::Retry { after, reason }, label }
 }
 
 /// The name of a code in gRPC's specification.
@@ -205,14 +185,7 @@ mod tests {
             accepts: None,
             body: Bytes::new(),
         };
-        of_answer(
-            &answer,
-            Said {
-                who: &"https://host:4317",
-                key: None,
-                key_file: None,
-            },
-        )
+        of_answer(&answer, Said { who: &"https://host:4317", key: None, key_file: None })
     }
 
     #[test]

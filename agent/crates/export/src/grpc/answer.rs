@@ -73,9 +73,7 @@ pub(crate) async fn read(
         if is_grpc && let Some(status) = status_of(&head.headers) {
             return Ok(Answer::of(&status, &head.headers, Bytes::new()));
         }
-        return Err(CallError::Http(
-            http_answer(head.status, &head.headers, body, endpoint).await,
-        ));
+        return Err(CallError::Http(http_answer(head.status, &head.headers, body, endpoint).await));
     }
     // "Trailers-Only": no message, the status among the headers.
     if let Some(status) = status_of(&head.headers) {
@@ -99,17 +97,12 @@ impl Answer {
     fn of(status: &Status, headers: &HeaderMap, body: Bytes) -> Self {
         let accepts = headers.get("grpc-accept-encoding").map(|value| {
             let names = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            names
-                .split(',')
-                .filter_map(|name| name.trim().parse().ok())
-                .collect()
+            names.split(',').filter_map(|name| name.trim().parse().ok()).collect()
         });
         Self {
             code: status.code(),
             message: status.message().to_owned(),
-            retry_after: status
-                .get_details_retry_info()
-                .and_then(|info| info.retry_delay),
+            retry_after: status.get_details_retry_info().and_then(|info| info.retry_delay),
             accepts,
             body,
         }
@@ -117,28 +110,20 @@ impl Answer {
 }
 
 fn protocol(endpoint: &Endpoint, what: &str) -> CallError {
-    CallError::Protocol {
-        reason: format!("{endpoint} does not answer as gRPC does: {what}"),
-    }
+    CallError::Protocol { reason: format!("{endpoint} does not answer as gRPC does: {what}") }
 }
 
 /// The gRPC status in a header block. Broken details are no details; the status counts.
 fn status_of(headers: &HeaderMap) -> Option<Status> {
     let code = Code::from_bytes(headers.get("grpc-status")?.as_bytes());
-    let message = headers.get("grpc-message").map(|value| {
-        percent_decode(value.as_bytes())
-            .decode_utf8_lossy()
-            .into_owned()
-    });
+    let message = headers
+        .get("grpc-message")
+        .map(|value| percent_decode(value.as_bytes()).decode_utf8_lossy().into_owned());
     let details = headers
         .get("grpc-status-details-bin")
         .and_then(|value| BASE64.decode(value.as_bytes()).ok())
         .unwrap_or_default();
-    Some(Status::with_details(
-        code,
-        message.unwrap_or_default(),
-        details.into(),
-    ))
+    Some(Status::with_details(code, message.unwrap_or_default(), details.into()))
 }
 
 async fn collect(
@@ -173,19 +158,15 @@ fn message(mut data: Bytes, headers: &HeaderMap) -> Result<Bytes, String> {
     let flag = data.get_u8();
     let length = data.get_u32() as usize;
     if length != data.len() {
-        return Err(format!(
-            "a message of {length} bytes came as {}",
-            data.len()
-        ));
+        return Err(format!("a message of {length} bytes came as {}", data.len()));
     }
     match flag {
         0 => Ok(data),
         1 => {
             let name = headers.get("grpc-encoding").map(|value| value.as_bytes());
             let name = String::from_utf8_lossy(name.unwrap_or_default());
-            let codec: Codec = name
-                .parse()
-                .map_err(|error: codec::CodecError| error.to_string())?;
+            let codec: Codec =
+                name.parse().map_err(|error: codec::CodecError| error.to_string())?;
             if codec == Codec::Identity {
                 return Err("a compressed message that does not say how".to_owned());
             }
@@ -275,23 +256,11 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_message_is_an_error() {
-        for data in [
-            &b""[..],
-            b"\0\0",
-            b"\0\0\0\0\x09abc",
-            b"\x07\0\0\0\0",
-            b"\x01\0\0\0\x03abc",
-        ] {
-            assert!(
-                message(Bytes::copy_from_slice(data), &HeaderMap::new()).is_err(),
-                "{data:?}"
-            );
+        for data in [&b""[..], b"\0\0", b"\0\0\0\0\x09abc", b"\x07\0\0\0\0", b"\x01\0\0\0\x03abc"] {
+            assert!(message(Bytes::copy_from_slice(data), &HeaderMap::new()).is_err(), "{data:?}");
         }
         let zstd = headers(&[("grpc-encoding", "zstd")]);
         assert!(message(Bytes::from_static(b"\x01\0\0\0\x03abc"), &zstd).is_err());
-        assert_eq!(
-            message(Bytes::from_static(b"\0\0\0\0\0"), &zstd).unwrap(),
-            Bytes::new()
-        );
+        assert_eq!(message(Bytes::from_static(b"\0\0\0\0\0"), &zstd).unwrap(), Bytes::new());
     }
 }

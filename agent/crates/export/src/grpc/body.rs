@@ -27,10 +27,7 @@ impl Message {
         prefix.put_u8(u8::from(codec != Codec::Identity));
         prefix.put_u32(length);
         let message = (!message.is_empty()).then_some(message);
-        Ok(Self {
-            prefix: Some(prefix.freeze()),
-            message,
-        })
+        Ok(Self { prefix: Some(prefix.freeze()), message })
     }
 }
 
@@ -63,9 +60,6 @@ mod tests {
         let sent = message.collect().await.unwrap().to_bytes();
         assert_eq!(&sent[..], b"\x01\0\0\0\x03abc");
         let empty = Message::new(Codec::Identity, Bytes::new()).unwrap();
-        assert_eq!(
-            &empty.collect().await.unwrap().to_bytes()[..],
-            b"\0\0\0\0\0"
-        );
+        assert_eq!(&empty.collect().await.unwrap().to_bytes()[..], b"\0\0\0\0\0");
     }
 }

@@ -1,0 +1,13 @@
+//! A destination against real servers on loopback sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod check;
+mod codec;
+mod delivery;
+mod key;
+mod server;
+mod shutdown;
+mod support;
+mod tls;
+mod trouble;
