@@ -101,8 +101,19 @@ impl Otlp {
         Ok(self.client.call(Call { path, codec, message, auth }).await)
     }
 
-    /// The codec that the server takes, asked for with empty requests when it is not known.
+    /// The codec that the server takes, asked for with empty requests when it is not known. No answer to an empty
+    /// request is a word about the frame at hand: what would reject it blocks the destination.
     async fn negotiate(&mut self) -> Result<Codec, Verdict> {
+        self.ask_for_codec().await.map_err(|verdict| match verdict.outcome {
+            Outcome::Reject { reason } => verdict::blocked(
+                BlockedReason::Destination,
+                format!("{} refuses an empty export request: {reason}", self.endpoint()),
+            ),
+            _ => verdict,
+        })
+    }
+
+    async fn ask_for_codec(&mut self) -> Result<Codec, Verdict> {
         if let Some(known) = &self.known
             && known.holds(self.client.connection(), Instant::now())
         {
@@ -262,18 +273,19 @@ impl Exporter for Otlp {
 /// can never be sent, and is rejected here, with the reason.
 async fn recode(from: Codec, to: Codec, data: &[u8], cap: usize) -> Result<Bytes, Verdict> {
     let data = data.to_vec();
-    let work = move || -> Result<Bytes, codec::CodecError> {
-        let plain = codec::decompress(from, &data, cap)?;
-        Ok(codec::Compressor::new()?.compress(to, &plain)?.into())
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(error)) => Err(Verdict {
+    let work = move || -> Result<Bytes, Verdict> {
+        let plain = codec::decompress(from, &data, cap).map_err(|error| Verdict {
             outcome: Outcome::Reject {
                 reason: format!("cannot turn the frame from {from} into {to}: {error}"),
             },
             label: "unencodable",
-        }),
-        Err(error) => Err(Verdict::retry("internal", format!("compressing stopped: {error}"))),
-    }
+        })?;
+        // Only a lack of memory makes this fail, and that passes.
+        let packed = codec::Compressor::new().and_then(|mut codec| codec.compress(to, &plain));
+        packed.map(Bytes::from).map_err(|error| Verdict::retry("internal", error.to_string()))
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Verdict::retry("internal", format!("compressing stopped: {error}")))
+    })
 }

@@ -117,8 +117,13 @@ async fn deliver<E: Exporter>(
     cancel: &CancellationToken,
 ) -> Settled {
     let mut backoff = Backoff::new();
+    let mut stopping = cancel.is_cancelled();
     loop {
-        let stopping = cancel.is_cancelled();
+        if !stopping && cancel.is_cancelled() {
+            stopping = true;
+            // Little time is left: tried as often as at the start of a trouble.
+            backoff = Backoff::new();
+        }
         if stopping && frame.is_none() {
             return Settled::Yes;
         }

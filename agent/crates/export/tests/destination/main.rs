@@ -6,6 +6,7 @@ mod check;
 mod codec;
 mod delivery;
 mod key;
+mod pace;
 mod server;
 mod shutdown;
 mod support;

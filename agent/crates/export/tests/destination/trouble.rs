@@ -1,6 +1,7 @@
 //! Servers that are none: each has a clear reason, and none of them loses a frame.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -160,29 +161,41 @@ async fn a_proxy_that_says_503_in_html_is_retried_with_its_words() {
 }
 
 #[tokio::test]
-async fn http_answers_are_blocks_or_words_about_the_data_by_their_status() {
+async fn http_answers_that_will_not_change_by_themselves_block() {
     for (status, expected) in [
-        (200, Some(BlockedReason::Destination)),
-        (302, Some(BlockedReason::Destination)),
-        (401, Some(BlockedReason::KeyRefused)),
-        (403, Some(BlockedReason::KeyRefused)),
-        (404, Some(BlockedReason::Destination)),
-        (413, None),
+        (200, BlockedReason::Destination),
+        (302, BlockedReason::Destination),
+        (401, BlockedReason::KeyRefused),
+        (403, BlockedReason::KeyRefused),
+        (404, BlockedReason::Destination),
+        (413, BlockedReason::Destination),
     ] {
         let server = http(move || {
             let response = Response::builder().status(status).header("content-type", "text/html");
             response.body(full(b"<html>")).unwrap()
         })
         .await;
-        match (verdict_of(&server).await.outcome, expected) {
-            (Outcome::Blocked { kind, reason }, Some(expected)) => {
-                assert_eq!(kind, expected, "{status}: {reason}");
-                assert!(reason.contains(&status.to_string()), "{reason}");
-            }
-            (Outcome::Reject { .. }, None) => {}
-            (outcome, _) => panic!("{status}: {outcome:?}"),
-        }
+        let outcome = verdict_of(&server).await.outcome;
+        let Outcome::Blocked { kind, reason } = outcome else { panic!("{status}: {outcome:?}") };
+        assert_eq!(kind, expected, "{status}: {reason}");
+        assert!(reason.contains(&status.to_string()), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_calls_a_frame_too_large_refuses_that_frame() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let server = http(move || {
+        if !asked.swap(true, Ordering::Relaxed) {
+            return grpc(vec![Ok(b"\0\0\0\0\0")], &[("grpc-status", "0")]);
+        }
+        let response = Response::builder().status(413).header("content-type", "text/html");
+        response.body(full(b"client_max_body_size")).unwrap()
+    })
+    .await;
+    let verdict = verdict_of(&server).await;
+    assert!(matches!(verdict.outcome, Outcome::Reject { .. }), "{verdict:?}");
+    assert_eq!(verdict.label, "too_large");
 }
 
 #[tokio::test]
