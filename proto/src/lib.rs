@@ -9,13 +9,7 @@ mod json;
 pub use json::attributes_to_json;
 
 /// Package `hawsepipe.v1`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic
-)]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 pub mod v1 {
     tonic::include_proto!("hawsepipe.v1");
 }

@@ -11,14 +11,14 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), hawsepipe_receive::StartError> {
-//! use hawsepipe_receive::{DEFAULT_MAX_MESSAGE_BYTES, Receiver, Settings, StoreSettings};
+//! use hawsepipe_receive::{DEFAULT_MAX_MESSAGE_BYTES, Receiver, Settings, store};
 //!
 //! let receiver = Receiver::start(Settings {
 //!     grpc: ([127, 0, 0, 1], 0).into(),
 //!     http: ([127, 0, 0, 1], 0).into(),
 //!     key_file: "/etc/hawsepipe/key".into(),
 //!     tls: None,
-//!     store: StoreSettings {
+//!     store: store::Settings {
 //!         path: "/var/lib/hawsepipe".into(),
 //!         max_bytes: 1 << 30,
 //!         max_age: std::time::Duration::from_secs(7 * 24 * 3600),
@@ -43,12 +43,11 @@ mod query;
 mod receiver;
 mod serve;
 mod status;
-mod store;
+pub mod store;
 mod tls;
 mod watched;
 
 pub use auth::{KEY_HEADER, KeyFileError};
-pub use receiver::{DEFAULT_MAX_MESSAGE_BYTES, Receiver, Running, Settings, StartError};
+pub use receiver::{DEFAULT_MAX_MESSAGE_BYTES, Handle, Receiver, Running, Settings, StartError};
 pub use status::{Received, Status};
-pub use store::{ContainerName, MIN_MAX_BYTES, Settings as StoreSettings, StoreError, StoreStatus};
 pub use tls::{TlsError, TlsFiles};

@@ -88,7 +88,7 @@ impl Metrics {
         self.bytes.get_or_create(&label).inc_by(bytes);
     }
 
-    /// Makes everything visible under the prefix `hawsepipe_receiver`.
+    /// Makes everything visible, as `receiver_*`; `registry` has the prefix `hawsepipe`.
     pub(crate) fn register(&self, registry: &mut Registry) {
         // A counter that is not there yet cannot be alerted on.
         for signal in SIGNALS {
@@ -106,7 +106,7 @@ impl Metrics {
                 drop(family.get_or_create(&label));
             }
         }
-        let to = registry.sub_registry_with_prefix("hawsepipe_receiver");
+        let to = registry.sub_registry_with_prefix("receiver");
         to.register("received_requests", "Export requests taken, by signal", self.requests.clone());
         to.register(
             "received_records",

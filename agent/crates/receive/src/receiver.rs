@@ -80,13 +80,19 @@ pub struct Receiver;
 /// A receiver that runs. Dropped without [`Running::shutdown`], it goes on until the runtime ends.
 #[derive(Debug)]
 pub struct Running {
+    handle: Handle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Tells how a receiver is doing; clones ask the same one.
+#[derive(Debug, Clone)]
+pub struct Handle {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
     tls: bool,
     store: Store,
     metrics: Metrics,
-    stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 // === impl Receiver ===
@@ -120,7 +126,8 @@ impl Receiver {
         tasks.spawn(serve(http_listener, http, http_tls, stop.clone()));
         tasks.spawn(keep_in_order(store.clone(), stop.clone()));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, tls = has_tls, "receiver listens");
-        Ok(Running { grpc_addr, http_addr, tls: has_tls, store, metrics, stop, tasks })
+        let handle = Handle { grpc_addr, http_addr, tls: has_tls, store, metrics };
+        Ok(Running { handle, stop, tasks })
     }
 }
 
@@ -159,24 +166,30 @@ impl Running {
     /// Where gRPC is served.
     #[must_use]
     pub fn grpc_addr(&self) -> SocketAddr {
-        self.grpc_addr
+        self.handle.grpc_addr
     }
 
     /// Where OTLP/HTTP is served.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+        self.handle.http_addr
     }
 
-    /// Makes the receiver's metrics visible.
+    /// Makes the receiver's metrics visible, as `receiver_*`; `registry` has the prefix `hawsepipe`.
     pub fn register(&self, registry: &mut Registry) {
-        self.metrics.register(registry);
+        self.handle.metrics.register(registry);
     }
 
     /// The receiver in numbers.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::new(self.grpc_addr, self.http_addr, self.tls, &self.metrics, self.store.status())
+        self.handle.status()
+    }
+
+    /// For whoever shows how the receiver is doing.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Stops listening, lets requests under way end, syncs the store and releases its folder.
@@ -184,9 +197,20 @@ impl Running {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let store = self.store;
+        let store = self.handle.store;
         if let Err(error) = spawn_blocking(move || store.sync()).await {
             tracing::error!(%error, "the store's last sync broke off");
         }
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// The receiver in numbers.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let store = self.store.status();
+        Status::new(self.grpc_addr, self.http_addr, self.tls, &self.metrics, store)
     }
 }

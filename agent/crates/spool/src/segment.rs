@@ -92,12 +92,7 @@ impl SegmentWriter {
             fs::remove_file(path).ok();
             return Err(error.into());
         }
-        Ok(Self {
-            file,
-            id,
-            end: FILE_HEADER_BYTES,
-            buffer: Vec::new(),
-        })
+        Ok(Self { file, id, end: FILE_HEADER_BYTES, buffer: Vec::new() })
     }
 
     /// Appends a frame; when this returns, the kernel has it. Gives the offset of the frame.
@@ -263,19 +258,13 @@ impl SegmentReader {
     /// # Errors
     /// When it cannot be read, or its checksum is wrong.
     pub fn body(&self, frame: &FrameRef) -> Result<Vec<u8>, SegmentError> {
-        let damaged = SegmentError::Damaged {
-            offset: frame.offset,
-        };
+        let damaged = SegmentError::Damaged { offset: frame.offset };
         let mut body = vec![0; frame.body_len as usize];
         match self.file.read_exact_at(&mut body, frame.body_offset()) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(damaged),
             other => other?,
         }
-        if crc32c::crc32c(&body) == frame.body_crc {
-            Ok(body)
-        } else {
-            Err(damaged)
-        }
+        if crc32c::crc32c(&body) == frame.body_crc { Ok(body) } else { Err(damaged) }
     }
 }
 
@@ -320,10 +309,7 @@ impl Scan<'_> {
     fn damage(&mut self, until: u64) -> Scanned {
         let offset = self.at;
         self.at = until;
-        Scanned::Damage {
-            offset,
-            bytes: until - offset,
-        }
+        Scanned::Damage { offset, bytes: until - offset }
     }
 
     /// The header at `offset`, if there is an intact one.
@@ -341,9 +327,8 @@ impl Scan<'_> {
         while from + FRAME_HEADER_BYTES <= self.end {
             let len = WINDOW_BYTES.min(self.end - from);
             let window = self.bytes(from, len)?;
-            let found = memmem::find_iter(window, &MARKER)
-                .map(|at| from + at as u64)
-                .collect::<Vec<_>>();
+            let found =
+                memmem::find_iter(window, &MARKER).map(|at| from + at as u64).collect::<Vec<_>>();
             for offset in found {
                 if self.header(offset)?.is_some() {
                     return Ok(Some(offset));
@@ -421,10 +406,7 @@ pub fn cut_torn_tail(path: &Path, id: u64) -> Result<Recovery, SegmentError> {
         file.set_len(len)?;
         file.sync_data()?;
     }
-    Ok(Recovery {
-        len,
-        cut_bytes: file_len - len,
-    })
+    Ok(Recovery { len, cut_bytes: file_len - len })
 }
 
 #[derive(Debug, Clone, Copy)]

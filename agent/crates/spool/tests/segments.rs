@@ -1,5 +1,7 @@
 //! What a segment file promises: every frame that was appended is read again, whatever happened to others.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test may, its helpers too
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,9 +53,8 @@ fn payloads() -> impl Strategy<Value = Vec<Payload>> {
 #[test]
 fn frames_come_back_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    let frames: Vec<Payload> = (0..100_u8)
-        .map(|n| (vec![n], vec![n; usize::from(n) * 300]))
-        .collect();
+    let frames: Vec<Payload> =
+        (0..100_u8).map(|n| (vec![n], vec![n; usize::from(n) * 300])).collect();
     let (path, _) = segment(folder.path(), &frames);
     assert_eq!(read(&path), (frames, 0));
 }
@@ -82,10 +83,7 @@ fn a_segment_that_was_logged_into_another_is_no_part_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    let (inner, _) = segment(
-        &inner,
-        &[(b"m".to_vec(), b"not a frame of the outer".to_vec())],
-    );
+    let (inner, _) = segment(&inner, &[(b"m".to_vec(), b"not a frame of the outer".to_vec())]);
     let logged = fs::read(inner).unwrap();
     let (path, _) = segment(folder.path(), &[(vec![], logged), (vec![1], vec![1])]);
     let mut bytes = fs::read(&path).unwrap();

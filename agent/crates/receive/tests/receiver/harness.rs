@@ -7,7 +7,7 @@ use std::time::Duration;
 use hawsepipe_proto::v1::log_query_client::LogQueryClient;
 use hawsepipe_proto::v1::{QueryRequest, QueryResponse, Selection, Source};
 use hawsepipe_receive::{
-    DEFAULT_MAX_MESSAGE_BYTES, Receiver, Running, Settings, StartError, StoreSettings,
+    DEFAULT_MAX_MESSAGE_BYTES, Receiver, Running, Settings, StartError, store,
 };
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
@@ -38,7 +38,7 @@ impl Rig {
             http: ([127, 0, 0, 1], 0).into(),
             key_file,
             tls: None,
-            store: StoreSettings {
+            store: store::Settings {
                 path: folder.path().join("store"),
                 max_bytes: 64 << 20,
                 max_age: Duration::from_secs(3600),

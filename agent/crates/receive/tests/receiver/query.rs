@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hawsepipe_proto::v1::QueryRequest;
-use hawsepipe_receive::{MIN_MAX_BYTES, Running};
+use hawsepipe_receive::Running;
+use hawsepipe_receive::store::MIN_MAX_BYTES;
 use tonic::Code;
 
 use crate::harness::*;

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use hawsepipe_proto::v1::QueryRequest;
-use hawsepipe_receive::{MIN_MAX_BYTES, StartError, StoreError};
+use hawsepipe_receive::StartError;
+use hawsepipe_receive::store::{MIN_MAX_BYTES, StoreError};
 use prometheus_client::registry::Registry;
 
 use crate::harness::*;
@@ -46,15 +47,14 @@ async fn a_write_that_was_torn_by_a_kill_costs_itself_alone() {
 
     let running = rig.start().await;
     assert_eq!(lines(&running, all()).await, numbered(0, 9));
-    let mut registry = Registry::default();
+    let mut registry = Registry::with_prefix("hawsepipe");
     running.register(&mut registry);
     let mut metrics = String::new();
     prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
-    let torn = metrics.lines().find(|line| line.starts_with("hawsepipe_receiver_store_torn"));
-    let torn: u64 = torn
-        .and_then(|_| metrics.lines().find(|l| l.contains("store_torn_bytes_total ")))
-        .and_then(|line| line.split(' ').nth(1)?.parse().ok())
-        .unwrap();
+    let torn = metrics.lines().find_map(|line| {
+        line.strip_prefix("hawsepipe_receiver_store_torn_bytes_total ")?.parse::<u64>().ok()
+    });
+    let torn = torn.unwrap();
     assert!(torn > 0);
     // It goes on behind what is there.
     let mut client = logs_client(&running).await;
