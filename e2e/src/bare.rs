@@ -76,11 +76,8 @@ impl Bare {
             }
             wait::step("what an earlier run left is cleaned up", || down(work))?;
         }
-        let absent_before: Vec<PathBuf> = OUTSIDE
-            .iter()
-            .map(PathBuf::from)
-            .filter(|path| !path.exists())
-            .collect();
+        let absent_before: Vec<PathBuf> =
+            OUTSIDE.iter().map(PathBuf::from).filter(|path| !path.exists()).collect();
         if has_entries(Path::new("/var/log/pods")) {
             bail!(
                 "/var/log/pods is not empty: this machine looks like a node of another cluster, \
@@ -123,36 +120,24 @@ impl Bare {
             self.load_image(&images::pause(&self.work)?)?;
             self.load_image(&images::workload(&self.work)?)
         })?;
-        self.started(control_plane::controller_manager(
-            &self.work,
-            &self.kubernetes,
-            &certs,
-        )?)?;
+        self.started(control_plane::controller_manager(&self.work, &self.kubernetes, &certs)?)?;
         self.started(control_plane::scheduler(&self.work, &self.kubernetes)?)?;
         self.started(node::kubelet(&self.work, &self.kubernetes, &certs)?)?;
         self.started(node::proxy(&self.work, &self.kubernetes)?)?;
         self.started(dns::coredns(&self.work, coredns)?)?;
         wait::step("the node is ready", || {
-            wait::until(
-                "the node",
-                Duration::from_secs(60),
-                Duration::from_millis(300),
-                || {
-                    let ready = cmd::run(self.kubectl().args([
-                        "get",
-                        "node",
-                        NODE,
-                        "-o",
-                        "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}",
-                    ]))?;
-                    Ok((ready == "True").then_some(()))
-                },
-            )
+            wait::until("the node", Duration::from_secs(60), Duration::from_millis(300), || {
+                let ready = cmd::run(self.kubectl().args([
+                    "get",
+                    "node",
+                    NODE,
+                    "-o",
+                    "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}",
+                ]))?;
+                Ok((ready == "True").then_some(()))
+            })
         })?;
-        cmd::with_input(
-            self.kubectl().args(["apply", "-f", "-"]),
-            dns::SERVICE.as_bytes(),
-        )?;
+        cmd::with_input(self.kubectl().args(["apply", "-f", "-"]), dns::SERVICE.as_bytes())?;
         Ok(())
     }
 
@@ -166,10 +151,7 @@ impl Bare {
 
     fn process(&self, name: &str) -> Result<Process> {
         let state = self.work.state()?.context("the cluster is not up")?;
-        let found = state
-            .processes
-            .into_iter()
-            .find(|process| process.name == name);
+        let found = state.processes.into_iter().find(|process| process.name == name);
         found.with_context(|| format!("{name} was never started"))
     }
 
@@ -178,10 +160,7 @@ impl Bare {
     }
 
     fn api_is_ready(&self) -> bool {
-        cmd::succeeds(
-            self.kubectl()
-                .args(["get", "--raw", "/readyz", "--request-timeout=2s"]),
-        )
+        cmd::succeeds(self.kubectl().args(["get", "--raw", "/readyz", "--request-timeout=2s"]))
     }
 
     /// kubectl as administrator.
@@ -210,12 +189,7 @@ impl Bare {
 
     /// Imports an image archive.
     pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
-        cmd::run(
-            node::ctr(&self.work)
-                .args(["images", "import"])
-                .arg(archive),
-        )
-        .map(drop)
+        cmd::run(node::ctr(&self.work).args(["images", "import"]).arg(archive)).map(drop)
     }
 
     /// The folder that the kubelet reads static pods from.
@@ -232,9 +206,7 @@ impl Bare {
     pub(crate) fn container_exec(&self, container_id: &str, argv: &[&str]) -> Command {
         let mut command = node::ctr(&self.work);
         let id = format!("e2e-{}-{}", std::process::id(), unique());
-        command
-            .args(["tasks", "exec", "--exec-id", &id, container_id])
-            .args(argv);
+        command.args(["tasks", "exec", "--exec-id", &id, container_id]).args(argv);
         command
     }
 
@@ -276,11 +248,7 @@ impl Bare {
     /// What runs, one line a process.
     pub(crate) fn status(state: &State) -> String {
         let line = |process: &Process| {
-            let alive = if process.is_alive() {
-                "running"
-            } else {
-                "ended"
-            };
+            let alive = if process.is_alive() { "running" } else { "ended" };
             format!("  {:<24} {:>8}  {alive}\n", process.name, process.pid)
         };
         state.processes.iter().map(line).collect()

@@ -20,9 +20,7 @@ pub(crate) struct Certs {
 impl Certs {
     /// Where a run's files are.
     pub(crate) fn of(work: &Work) -> Self {
-        Self {
-            folder: work.run().join("pki"),
-        }
+        Self { folder: work.run().join("pki") }
     }
 
     /// Makes all of them anew.
@@ -30,39 +28,27 @@ impl Certs {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        authority
-            .distinguished_name
-            .push(DnType::CommonName, "hawsepipe-e2e");
+        authority.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        authority.distinguished_name.push(DnType::CommonName, "hawsepipe-e2e");
         let authority_pem = authority.self_signed(&authority_key)?.pem();
         let issuer = Issuer::new(authority, authority_key);
         work.run_file("pki/ca.crt", authority_pem)?;
 
         let names: Vec<String> = api_names.iter().map(|name| (*name).to_owned()).collect();
         let mut api = CertificateParams::new(names)?;
-        api.distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
+        api.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         api.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         work.run_file("pki/apiserver.crt", api.signed_by(&key, &issuer)?.pem())?;
         work.run_file("pki/apiserver.key", key.serialize_pem())?;
 
         let mut client = CertificateParams::new(Vec::new())?;
-        client
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver-kubelet-client");
-        client
-            .distinguished_name
-            .push(DnType::OrganizationName, "system:masters");
+        client.distinguished_name.push(DnType::CommonName, "kube-apiserver-kubelet-client");
+        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate()?;
-        work.run_file(
-            "pki/kubelet-client.crt",
-            client.signed_by(&key, &issuer)?.pem(),
-        )?;
+        work.run_file("pki/kubelet-client.crt", client.signed_by(&key, &issuer)?.pem())?;
         work.run_file("pki/kubelet-client.key", key.serialize_pem())?;
 
         let accounts = KeyPair::generate()?;

@@ -64,18 +64,11 @@ impl Cluster {
             Flavor::Bare => Machine::Bare(Bare::up(work)?),
             Flavor::Kind => Machine::Kind(Kind::up(work)?),
         };
-        Ok(Self {
-            work: work.clone(),
-            machine,
-        })
+        Ok(Self { work: work.clone(), machine })
     }
 
     fn default_flavor() -> Flavor {
-        if process::is_root() && !kind::has_docker() {
-            Flavor::Bare
-        } else {
-            Flavor::Kind
-        }
+        if process::is_root() && !kind::has_docker() { Flavor::Bare } else { Flavor::Kind }
     }
 
     /// Stops whatever is up.
@@ -91,11 +84,7 @@ impl Cluster {
         match work.state()? {
             None => println!("down"),
             Some(state) => {
-                let mark = if state.ready {
-                    "up"
-                } else {
-                    "half up (a run was killed)"
-                };
+                let mark = if state.ready { "up" } else { "half up (a run was killed)" };
                 print!("{:?}: {mark}\n{}", state.flavor, Bare::status(&state));
                 println!("  folder: {}", work.run().display());
             }
@@ -224,10 +213,7 @@ pub(crate) fn stream(
     mut line: impl FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let shown = cmd::show(command);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("no output")?;
     let mut reader = BufReader::with_capacity(1 << 20, output);
     let mut bytes = Vec::new();

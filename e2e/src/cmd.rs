@@ -67,10 +67,7 @@ pub(crate) fn show(command: &Command) -> String {
         line.push_str(&argument.to_string_lossy());
     }
     if line.len() > 400 {
-        let cut = (0..=400)
-            .rev()
-            .find(|at| line.is_char_boundary(*at))
-            .unwrap_or(0);
+        let cut = (0..=400).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         line.truncate(cut);
         line.push_str(" ...");
     }
@@ -80,8 +77,6 @@ pub(crate) fn show(command: &Command) -> String {
 /// The end of a text, at most [`QUOTED`] bytes of it.
 pub(crate) fn tail(text: &str) -> &str {
     let from = text.len().saturating_sub(QUOTED);
-    let from = (from..=text.len())
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     &text[from..]
 }

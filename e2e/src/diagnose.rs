@@ -9,29 +9,9 @@ pub(crate) fn print(cluster: &Cluster) {
     let queries: &[&[&str]] = &[
         &["get", "pods", "-A", "-o", "wide"],
         &["describe", "pods", "-n", NAMESPACE],
-        &[
-            "logs",
-            "-n",
-            NAMESPACE,
-            "-l",
-            "app.kubernetes.io/component=agent",
-            "--tail=40",
-        ],
-        &[
-            "logs",
-            "-n",
-            NAMESPACE,
-            "-l",
-            "app.kubernetes.io/component=receiver",
-            "--tail=20",
-        ],
-        &[
-            "get",
-            "events",
-            "-A",
-            "--field-selector=type!=Normal",
-            "--sort-by=.lastTimestamp",
-        ],
+        &["logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent", "--tail=40"],
+        &["logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=receiver", "--tail=20"],
+        &["get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp"],
     ];
     println!("---- what there is to see");
     for query in queries {

@@ -60,18 +60,11 @@ impl Facts {
             ("k8s.pod.start_time", &pod["status"]["startTime"]),
         ] {
             if let (Some(found), Some(value)) = (record.resource_text(key), value.as_str()) {
-                ensure!(
-                    found == value,
-                    "{}: {key} is {found}, not {value}",
-                    record.pod
-                );
+                ensure!(found == value, "{}: {key} is {found}, not {value}", record.pod);
             }
         }
         ensure!(
-            record
-                .resource_text("hawsepipe.metadata.complete")
-                .as_deref()
-                != Some("false"),
+            record.resource_text("hawsepipe.metadata.complete").as_deref() != Some("false"),
             "{}: its metadata came too late",
             record.pod
         );
@@ -79,10 +72,7 @@ impl Facts {
     }
 
     fn pod(&self, record: &Record) -> Result<&Value> {
-        let found = self
-            .pods
-            .iter()
-            .find(|pod| pod["metadata"]["name"] == record.pod.as_str());
+        let found = self.pods.iter().find(|pod| pod["metadata"]["name"] == record.pod.as_str());
         found.with_context(|| format!("the API server has no pod {}", record.pod))
     }
 
@@ -109,20 +99,12 @@ impl Facts {
         let top = ["deployment", "statefulset", "daemonset", "cronjob", "job"]
             .iter()
             .find_map(|kind| owners.get(*kind).cloned());
-        let label = metadata["labels"]["app.kubernetes.io/name"]
-            .as_str()
-            .map(str::to_owned);
+        let label = metadata["labels"]["app.kubernetes.io/name"].as_str().map(str::to_owned);
         let service = label.or(top).unwrap_or_else(|| record.pod.clone());
         expected.insert("service.name".into(), service);
-        expected.extend(
-            owners
-                .into_iter()
-                .map(|(kind, name)| (format!("k8s.{kind}.name"), name)),
-        );
-        if let Some(found) = self
-            .nodes
-            .iter()
-            .find(|found| found["metadata"]["name"] == node.as_str())
+        expected.extend(owners.into_iter().map(|(kind, name)| (format!("k8s.{kind}.name"), name)));
+        if let Some(found) =
+            self.nodes.iter().find(|found| found["metadata"]["name"] == node.as_str())
         {
             let labels = &found["metadata"]["labels"];
             for (label, key) in [
@@ -173,20 +155,14 @@ impl Facts {
 /// Restart count, container id and image: against the status of the run that wrote the line,
 /// which is the current one or the one before it.
 fn check_container(record: &Record, pod: &Value) -> Result<()> {
-    let statuses = pod["status"]["containerStatuses"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
     let status = statuses
         .iter()
         .find(|status| status["name"] == record.container.as_str())
         .with_context(|| format!("{} has no container {}", record.pod, record.container))?;
     let current = status["restartCount"].as_u64().unwrap_or_default();
     let restart = record.restart().context("no k8s.container.restart_count")?;
-    ensure!(
-        restart <= current,
-        "restart {restart}, the API server says {current}"
-    );
+    ensure!(restart <= current, "restart {restart}, the API server says {current}");
     let id = if restart == current {
         &status["containerID"]
     } else if restart + 1 == current {
@@ -196,18 +172,10 @@ fn check_container(record: &Record, pod: &Value) -> Result<()> {
     };
     if let (Some(found), Some(id)) = (record.resource_text("container.id"), id.as_str()) {
         let id = id.rsplit('/').next().unwrap_or_default();
-        ensure!(
-            found == id,
-            "{}: container.id is {found}, not {id}",
-            record.pod
-        );
+        ensure!(found == id, "{}: container.id is {found}, not {id}", record.pod);
     }
-    let image = record
-        .resource_text("container.image.name")
-        .context("no container.image.name")?;
-    let tags = record
-        .resource_text("container.image.tags")
-        .context("no container.image.tags")?;
+    let image = record.resource_text("container.image.name").context("no container.image.name")?;
+    let tags = record.resource_text("container.image.tags").context("no container.image.tags")?;
     let named = text(&status["image"]);
     let wanted = named.rsplit_once(':').context("an image without a tag")?;
     ensure!(
@@ -220,8 +188,6 @@ fn check_container(record: &Record, pod: &Value) -> Result<()> {
 
 fn owner(object: &Value) -> Option<(String, String)> {
     let references = object["metadata"]["ownerReferences"].as_array()?;
-    let owner = references
-        .iter()
-        .find(|reference| reference["controller"] == true)?;
+    let owner = references.iter().find(|reference| reference["controller"] == true)?;
     Some((text(&owner["kind"]), text(&owner["name"])))
 }

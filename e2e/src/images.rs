@@ -46,12 +46,7 @@ pub(crate) fn workload(work: &Work) -> Result<PathBuf> {
         }
     }
     let config = json!({"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]});
-    archive(
-        work,
-        "workload",
-        &format!("docker.io/library/{WORKLOAD}"),
-        &config,
-    )
+    archive(work, "workload", &format!("docker.io/library/{WORKLOAD}"), &config)
 }
 
 /// Builds the agent's image, under the name that chart and manifests ask for: a static release binary
@@ -60,17 +55,11 @@ pub(crate) fn agent(work: &Work) -> Result<PathBuf> {
     let repository = Work::repository();
     let binary = match std::env::var_os("HAWSEPIPE_E2E_BINARY") {
         Some(binary) => PathBuf::from(binary),
-        None => wait::step("cargo build --release (static)", || {
-            static_binary(repository)
-        })?,
+        None => wait::step("cargo build --release (static)", || static_binary(repository))?,
     };
     let path = work.run_folder("images")?.join("agent.tar");
     wait::step("agent image", || {
-        cmd::run(
-            Command::new(repository.join(".ci/image"))
-                .arg(&binary)
-                .arg(&path),
-        )
+        cmd::run(Command::new(repository.join(".ci/image")).arg(&binary).arg(&path))
     })?;
     Ok(path)
 }
@@ -85,22 +74,11 @@ fn static_binary(repository: &Path) -> Result<PathBuf> {
     // scripts and procedural macros alone, which cannot be linked static.
     cmd::run(
         Command::new("cargo")
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--package",
-                "hawsepipe",
-                "--target",
-                target,
-            ])
+            .args(["build", "--release", "--locked", "--package", "hawsepipe", "--target", target])
             .env("RUSTFLAGS", "-C target-feature=+crt-static")
             .current_dir(repository),
     )?;
-    Ok(repository
-        .join("target")
-        .join(target)
-        .join("release/hawsepipe"))
+    Ok(repository.join("target").join(target).join("release/hawsepipe"))
 }
 
 fn fresh_root(work: &Work, name: &str) -> Result<PathBuf> {
@@ -119,13 +97,7 @@ fn archive(work: &Work, name: &str, tag: &str, config: &serde_json::Value) -> Re
     let tar = |from: &Path, to: &Path, what: &[&str]| {
         cmd::run(
             Command::new("tar")
-                .args([
-                    "--owner=0",
-                    "--group=0",
-                    "--numeric-owner",
-                    "--mtime=@0",
-                    "-C",
-                ])
+                .args(["--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-C"])
                 .arg(from)
                 .arg("-cf")
                 .arg(to)
@@ -135,10 +107,7 @@ fn archive(work: &Work, name: &str, tag: &str, config: &serde_json::Value) -> Re
     let layer = folder.join("layer.tar");
     tar(&folder.join("root"), &layer, &["."])?;
     let digest = cmd::run(Command::new("sha256sum").arg(&layer))?;
-    let digest = digest
-        .split(' ')
-        .next()
-        .context("sha256sum printed nothing")?;
+    let digest = digest.split(' ').next().context("sha256sum printed nothing")?;
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -154,10 +123,6 @@ fn archive(work: &Work, name: &str, tag: &str, config: &serde_json::Value) -> Re
     fs::write(folder.join("config.json"), image.to_string())?;
     fs::write(folder.join("manifest.json"), manifest.to_string())?;
     let path = work.run().join("images").join(format!("{name}.tar"));
-    tar(
-        &folder,
-        &path,
-        &["manifest.json", "config.json", "layer.tar"],
-    )?;
+    tar(&folder, &path, &["manifest.json", "config.json", "layer.tar"])?;
     Ok(path)
 }

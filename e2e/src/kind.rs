@@ -53,9 +53,7 @@ impl Kind {
         wait::step("kind create cluster", || {
             cmd::run(
                 Command::new("kind")
-                    .args([
-                        "create", "cluster", "--name", NAME, "--wait", "180s", "--config",
-                    ])
+                    .args(["create", "cluster", "--name", NAME, "--wait", "180s", "--config"])
                     .arg(config)
                     .arg("--kubeconfig")
                     .arg(kind.kubeconfig()),
@@ -94,10 +92,7 @@ impl Kind {
     }
 
     fn api_is_ready(&self) -> bool {
-        cmd::succeeds(
-            self.kubectl()
-                .args(["get", "--raw", "/readyz", "--request-timeout=2s"]),
-        )
+        cmd::succeeds(self.kubectl().args(["get", "--raw", "/readyz", "--request-timeout=2s"]))
     }
 
     /// kubectl as administrator.
@@ -116,12 +111,8 @@ impl Kind {
 
     /// Loads an image archive into the node.
     pub(crate) fn load_image(archive: &Path) -> Result<()> {
-        cmd::run(
-            Command::new("kind")
-                .args(["load", "image-archive", "--name", NAME])
-                .arg(archive),
-        )
-        .map(drop)
+        cmd::run(Command::new("kind").args(["load", "image-archive", "--name", NAME]).arg(archive))
+            .map(drop)
     }
 
     /// Runs a shell script on the node.
@@ -132,9 +123,7 @@ impl Kind {
     /// Runs a program in a running container, with no help from the API server.
     pub(crate) fn container_exec(container_id: &str, argv: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        command
-            .args(["exec", NODE, "crictl", "exec", container_id])
-            .args(argv);
+        command.args(["exec", NODE, "crictl", "exec", container_id]).args(argv);
         command
     }
 
@@ -155,9 +144,7 @@ impl Kind {
     /// Stops the API server, which is a static pod here.
     pub(crate) fn stop_api_server(&self) -> Result<()> {
         Self::node_shell(&format!("mv {STATIC_PODS}/kube-apiserver.yaml {PARKED}"))?;
-        wait::until_true("the API server's end", Duration::from_secs(90), || {
-            !self.api_is_ready()
-        })
+        wait::until_true("the API server's end", Duration::from_secs(90), || !self.api_is_ready())
     }
 
     /// Starts it and waits until it is ready.
@@ -165,8 +152,6 @@ impl Kind {
         Self::node_shell(&format!(
             "test ! -e {PARKED} || mv {PARKED} {STATIC_PODS}/kube-apiserver.yaml"
         ))?;
-        wait::until_true("the API server", Duration::from_secs(120), || {
-            self.api_is_ready()
-        })
+        wait::until_true("the API server", Duration::from_secs(120), || self.api_is_ready())
     }
 }

@@ -92,12 +92,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Up { cluster } => {
             Cluster::up(&work, cluster)?;
         }
-        Command::Test {
-            suites,
-            cluster,
-            fail_fast,
-            list,
-        } => {
+        Command::Test { suites, cluster, fail_fast, list } => {
             if list {
                 promise::list();
                 return Ok(ExitCode::SUCCESS);
@@ -106,11 +101,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let cluster = Cluster::up(&work, cluster)?;
             let tally = promise::run(&cluster, &chosen, fail_fast);
             println!("{tally}");
-            return Ok(if tally.failed == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            return Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Down => Cluster::down(&work)?,
         Command::Status => Cluster::print_status(&work)?,
@@ -122,10 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Tools { name: Some(name) } => {
             let tool = tools::by_name(&name)?;
-            println!(
-                "{}",
-                tools::ensure(&work, tool)?.join(tool.binaries[0]).display()
-            );
+            println!("{}", tools::ensure(&work, tool)?.join(tool.binaries[0]).display());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -24,9 +24,7 @@ pub(crate) fn path() -> PathBuf {
 /// A command that will run inside.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("nsenter");
-    command
-        .arg(format!("--net={}", path().display()))
-        .arg(program);
+    command.arg(format!("--net={}", path().display())).arg(program);
     command
 }
 
@@ -55,10 +53,7 @@ pub(crate) fn list() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/run/netns") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Removes one; one that is gone is no error.

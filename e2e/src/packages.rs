@@ -33,11 +33,7 @@ pub(crate) const KIND: &[&str] = &["busybox-static"];
 /// # Errors
 /// When something is missing and this is not root on a Debian: says what to install.
 pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
-    let missing: Vec<&str> = packages
-        .iter()
-        .copied()
-        .filter(|name| !is_installed(name))
-        .collect();
+    let missing: Vec<&str> = packages.iter().copied().filter(|name| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -49,12 +49,7 @@ impl Process {
         let Some(stat) = Stat::read(pid) else {
             bail!("{name} ended at once, see {}", log.display())
         };
-        Ok(Self {
-            name: name.to_owned(),
-            pid,
-            start_time: stat.start_time,
-            boot_id: boot_id(),
-        })
+        Ok(Self { name: name.to_owned(), pid, start_time: stat.start_time, boot_id: boot_id() })
     }
 
     /// Whether the very process that was started still runs (a zombie does not).
@@ -120,28 +115,18 @@ pub(crate) fn all_pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// A process and everything below it, parents first.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> = all_pids()
-        .into_iter()
-        .filter_map(|pid| Some((pid, Stat::read(pid)?.parent)))
-        .collect();
+    let parents: Vec<(u32, u32)> =
+        all_pids().into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect();
     let mut found = vec![root];
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     found
@@ -160,8 +145,5 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

@@ -35,15 +35,8 @@ pub(crate) struct Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
-        write!(
-            formatter,
-            "{passed} passed, {failed} failed, {skipped} skipped"
-        )
+        let Self { passed, failed, skipped } = self;
+        write!(formatter, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
 

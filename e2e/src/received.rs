@@ -42,16 +42,12 @@ impl Record {
 
     /// How often the container had been restarted when it wrote the line.
     pub(crate) fn restart(&self) -> Option<u64> {
-        self.resource_text("k8s.container.restart_count")?
-            .parse()
-            .ok()
+        self.resource_text("k8s.container.restart_count")?.parse().ok()
     }
 
     /// Whether the API server's part of the metadata is there.
     pub(crate) fn has_labels(&self) -> bool {
-        self.resource
-            .keys()
-            .any(|key| key.starts_with("k8s.pod.label."))
+        self.resource.keys().any(|key| key.starts_with("k8s.pod.label."))
     }
 
     /// Its number, when it is a numbered line.
@@ -82,10 +78,7 @@ impl Number {
     /// Reads the second word.
     pub(crate) fn parse(body: &str) -> Option<Self> {
         let (number, total) = body.split(' ').nth(1)?.split_once('/')?;
-        Some(Self {
-            number: number.parse().ok()?,
-            total: total.parse().ok()?,
-        })
+        Some(Self { number: number.parse().ok()?, total: total.parse().ok()? })
     }
 }
 
@@ -151,9 +144,7 @@ pub(crate) fn runs(records: &[Record]) -> Result<BTreeMap<Run, Vec<&Record>>> {
         let run = Run {
             pod: record.pod.clone(),
             container: record.container.clone(),
-            restart: record
-                .restart()
-                .context("a record without k8s.container.restart_count")?,
+            restart: record.restart().context("a record without k8s.container.restart_count")?,
             stream: record.stream.clone(),
         };
         runs.entry(run).or_default().push(record);
@@ -174,12 +165,7 @@ pub(crate) fn wait_complete(
         check(&records, wanted)?;
         Ok(Some(records))
     };
-    wait::until(
-        "every line to arrive",
-        deadline,
-        Duration::from_secs(2),
-        attempt,
-    )?;
+    wait::until("every line to arrive", deadline, Duration::from_secs(2), attempt)?;
     std::thread::sleep(Duration::from_secs(3));
     let records = read(cluster, namespace, None)?;
     check(&records, wanted).context("a moment after everything had arrived")?;
@@ -198,16 +184,11 @@ fn check(records: &[Record], wanted: &[Wanted]) -> Result<()> {
                     && run.stream == wanted.stream
             })
             .count();
-        ensure!(
-            found >= wanted.pods,
-            "nothing (yet) of {wanted:?}, found {found}"
-        );
+        ensure!(found >= wanted.pods, "nothing (yet) of {wanted:?}, found {found}");
     }
     for (run, records) in &runs {
         let bodies = records.iter().map(|record| record.body.as_str());
-        Sequence::of(bodies)
-            .complete()
-            .with_context(|| format!("{run:?}"))?;
+        Sequence::of(bodies).complete().with_context(|| format!("{run:?}"))?;
     }
     Ok(())
 }
@@ -246,10 +227,7 @@ impl Sequence {
     /// Whether all lines up to here came once and in order.
     pub(crate) fn in_order(&self) -> Result<()> {
         if let Some(first) = &self.first_problem {
-            bail!(
-                "{} lines out of order, lost or doubled; the first: {first}",
-                self.problems
-            );
+            bail!("{} lines out of order, lost or doubled; the first: {first}", self.problems);
         }
         Ok(())
     }
@@ -274,11 +252,7 @@ mod tests {
 
     #[test]
     fn all_lines_once_and_in_order_are_complete() {
-        assert!(
-            Sequence::of(["w 1/3", "w 2/3 x", "w 3/3"].into_iter())
-                .complete()
-                .is_ok()
-        );
+        assert!(Sequence::of(["w 1/3", "w 2/3 x", "w 3/3"].into_iter()).complete().is_ok());
     }
 
     #[test]
@@ -291,10 +265,7 @@ mod tests {
             &["w 1/3", "noise", "w 2/3", "w 3/3"],
             &[],
         ] {
-            assert!(
-                Sequence::of(lines.iter().copied()).complete().is_err(),
-                "{lines:?}"
-            );
+            assert!(Sequence::of(lines.iter().copied()).complete().is_err(), "{lines:?}");
         }
     }
 }

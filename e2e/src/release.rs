@@ -75,9 +75,7 @@ pub(crate) fn helm_upgrade(cluster: &Cluster, more: &Value) -> Result<()> {
     });
     // JSON is YAML.
     let values = cluster.work().run_file("values.yaml", values.to_string())?;
-    let more = cluster
-        .work()
-        .run_file("more-values.yaml", more.to_string())?;
+    let more = cluster.work().run_file("more-values.yaml", more.to_string())?;
     let chart = Work::repository().join("chart");
     let path = |path: &std::path::Path| path.display().to_string();
     cluster
@@ -102,23 +100,9 @@ pub(crate) fn helm_upgrade(cluster: &Cluster, more: &Value) -> Result<()> {
 /// Uninstalls it and what the suites added; nothing installed is no error.
 pub(crate) fn uninstall(cluster: &Cluster) -> Result<()> {
     if is_installed(cluster) {
-        cluster.helm(&[
-            "uninstall",
-            RELEASE,
-            "-n",
-            NAMESPACE,
-            "--wait",
-            "--timeout",
-            "90s",
-        ])?;
+        cluster.helm(&["uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", "90s"])?;
     }
-    let delete = [
-        "delete",
-        "namespace",
-        NAMESPACE,
-        "--ignore-not-found",
-        "--timeout=90s",
-    ];
+    let delete = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s"];
     cluster.kubectl(&delete).map(drop)
 }
 
@@ -129,14 +113,7 @@ fn is_installed(cluster: &Cluster) -> bool {
 /// Waits for the DaemonSet and the receiver.
 pub(crate) fn wait_ready(cluster: &Cluster) -> Result<()> {
     for object in ["daemonset/hawsepipe", "statefulset/hawsepipe-receiver"] {
-        cluster.kubectl(&[
-            "rollout",
-            "status",
-            object,
-            "-n",
-            NAMESPACE,
-            "--timeout=90s",
-        ])?;
+        cluster.kubectl(&["rollout", "status", object, "-n", NAMESPACE, "--timeout=90s"])?;
     }
     Ok(())
 }
@@ -148,16 +125,7 @@ pub(crate) fn set_agent_key(cluster: &Cluster, key: &str) -> Result<()> {
 
 /// Deletes both Secrets.
 pub(crate) fn delete_secrets(cluster: &Cluster) -> Result<()> {
-    cluster
-        .kubectl(&[
-            "delete",
-            "secret",
-            RECEIVER_SECRET,
-            AGENT_SECRET,
-            "-n",
-            NAMESPACE,
-        ])
-        .map(drop)
+    cluster.kubectl(&["delete", "secret", RECEIVER_SECRET, AGENT_SECRET, "-n", NAMESPACE]).map(drop)
 }
 
 /// Sets the key in a Secret, as an admin with kubectl would.
@@ -171,20 +139,12 @@ pub(crate) fn set_secret(cluster: &Cluster, name: &str, key: &str) -> Result<()>
     // Over standard input: a key on a command line would be in the process listing. Replaced, not
     // applied: apply would copy it into an annotation.
     let mut replace = cluster.kubectl_command();
-    if cmd::with_input(
-        replace.args(["replace", "-f", "-"]),
-        secret.to_string().as_bytes(),
-    )
-    .is_ok()
+    if cmd::with_input(replace.args(["replace", "-f", "-"]), secret.to_string().as_bytes()).is_ok()
     {
         return Ok(());
     }
     let mut create = cluster.kubectl_command();
-    cmd::with_input(
-        create.args(["create", "-f", "-"]),
-        secret.to_string().as_bytes(),
-    )
-    .map(drop)
+    cmd::with_input(create.args(["create", "-f", "-"]), secret.to_string().as_bytes()).map(drop)
 }
 
 /// A key nobody has seen.
@@ -194,18 +154,11 @@ pub(crate) fn random_key() -> Result<String> {
 
 /// The agent's only pod (the cluster has one node).
 pub(crate) fn agent_pod(cluster: &Cluster) -> Result<Value> {
-    let pods = cluster.get(&[
-        "pods",
-        "-n",
-        NAMESPACE,
-        "-l",
-        "app.kubernetes.io/component=agent",
-    ])?;
+    let pods =
+        cluster.get(&["pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent"])?;
     let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    let pods: Vec<Value> = pods
-        .into_iter()
-        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-        .collect();
+    let pods: Vec<Value> =
+        pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
     ensure!(pods.len() == 1, "{} agent pods on one node", pods.len());
     pods.into_iter().next().context("no agent pod")
 }
@@ -218,23 +171,17 @@ pub(crate) fn receiver_pod(cluster: &Cluster) -> Result<Value> {
 /// The id of a pod's first container, as the runtime has it.
 pub(crate) fn container_id(pod: &Value) -> Result<String> {
     let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
-    let id = id
-        .and_then(|id| id.rsplit('/').next())
-        .context("the container has no id yet")?;
+    let id = id.and_then(|id| id.rsplit('/').next()).context("the container has no id yet")?;
     Ok(id.to_owned())
 }
 
 /// The id of the main process of a container, on the node.
 pub(crate) fn container_pid(cluster: &Cluster, container_id: &str) -> Result<u32> {
-    let found = cluster.node_shell(&format!(
-        "grep -l {container_id} /proc/[0-9]*/cgroup 2>/dev/null || true"
-    ))?;
+    let found = cluster
+        .node_shell(&format!("grep -l {container_id} /proc/[0-9]*/cgroup 2>/dev/null || true"))?;
     // The first process of the container is the oldest, and has the smallest id.
-    let pids = found
-        .lines()
-        .filter_map(|path| path.split('/').nth(2)?.parse::<u32>().ok());
-    pids.min()
-        .with_context(|| format!("no process of container {container_id}"))
+    let pids = found.lines().filter_map(|path| path.split('/').nth(2)?.parse::<u32>().ok());
+    pids.min().with_context(|| format!("no process of container {container_id}"))
 }
 
 /// What an admin endpoint answers, asked through the API server.

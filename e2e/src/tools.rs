@@ -28,10 +28,7 @@ pub(crate) struct Tool {
 
 enum Source {
     /// `go install` of one package.
-    Install {
-        package: &'static str,
-        ldflags: &'static str,
-    },
+    Install { package: &'static str, ldflags: &'static str },
     /// `k8s.io/kubernetes`: its staging modules are named by relative `replace`, so it cannot be
     /// installed; a module that requires it, with those replaces, can be built.
     Kubernetes { staging: &'static str },
@@ -57,10 +54,7 @@ pub(crate) const COREDNS: Tool = Tool {
     name: "coredns",
     version: "v1.12.4",
     binaries: &["coredns"],
-    source: Source::Install {
-        package: "github.com/coredns/coredns",
-        ldflags: "",
-    },
+    source: Source::Install { package: "github.com/coredns/coredns", ldflags: "" },
 };
 
 /// Helm, for the chart.
@@ -88,20 +82,12 @@ pub(crate) fn by_name(name: &str) -> Result<&'static Tool> {
 /// The folder with the tool's binaries; they are built when they are not there.
 pub(crate) fn ensure(work: &Work, tool: &Tool) -> Result<PathBuf> {
     let folder = work.tool(tool.name, tool.version);
-    if tool
-        .binaries
-        .iter()
-        .all(|binary| folder.join(binary).is_file())
-    {
+    if tool.binaries.iter().all(|binary| folder.join(binary).is_file()) {
         return Ok(folder);
     }
     check_go()?;
-    let building = folder.with_file_name(format!(
-        "{}-{}.{}",
-        tool.name,
-        tool.version,
-        std::process::id()
-    ));
+    let building =
+        folder.with_file_name(format!("{}-{}.{}", tool.name, tool.version, std::process::id()));
     fs::create_dir_all(&building)?;
     match &tool.source {
         Source::Install { package, ldflags } => {
@@ -129,13 +115,10 @@ fn build_kubernetes(tool: &Tool, staging: &str, building: &Path) -> Result<()> {
     fs::create_dir_all(&module)?;
     wait::step("k8s.io/kubernetes: module", || {
         let download = cmd::run(
-            go().args(["mod", "download", "-json"])
-                .arg(format!("k8s.io/kubernetes@{version}")),
+            go().args(["mod", "download", "-json"]).arg(format!("k8s.io/kubernetes@{version}")),
         )?;
         let download: serde_json::Value = serde_json::from_str(&download)?;
-        let upstream = download["GoMod"]
-            .as_str()
-            .context("go mod download names no go.mod")?;
+        let upstream = download["GoMod"].as_str().context("go mod download names no go.mod")?;
         let go_mod = tools_module(&fs::read_to_string(upstream)?, version, staging);
         fs::write(module.join("go.mod"), go_mod)?;
         fs::write(module.join("tools.go"), imports(tool.binaries))?;

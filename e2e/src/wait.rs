@@ -33,9 +33,7 @@ pub(crate) fn until_true(
     deadline: Duration,
     mut holds: impl FnMut() -> bool,
 ) -> Result<()> {
-    until(what, deadline, Duration::from_millis(200), || {
-        Ok(holds().then_some(()))
-    })
+    until(what, deadline, Duration::from_millis(200), || Ok(holds().then_some(())))
 }
 
 /// Runs a step and prints how long it took.

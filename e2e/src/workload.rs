@@ -17,16 +17,12 @@ pub(crate) struct Namespace<'a> {
 impl<'a> Namespace<'a> {
     /// Makes it; its default service account must be there before pods can be made.
     pub(crate) fn create(cluster: &'a Cluster, purpose: &str) -> Result<Self> {
-        let seconds = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_secs();
+        let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         let name = format!("e2e-{purpose}-{seconds:x}");
         cluster.kubectl(&["create", "namespace", &name])?;
         let namespace = Self { cluster, name };
         crate::wait::until_true("the default service account", patience(), || {
-            cluster
-                .kubectl(&["get", "serviceaccount", "default", "-n", &namespace.name])
-                .is_ok()
+            cluster.kubectl(&["get", "serviceaccount", "default", "-n", &namespace.name]).is_ok()
         })?;
         Ok(namespace)
     }
@@ -44,13 +40,7 @@ impl<'a> Namespace<'a> {
 
 impl Drop for Namespace<'_> {
     fn drop(&mut self) {
-        let arguments = [
-            "delete",
-            "namespace",
-            &self.name,
-            "--wait=false",
-            "--ignore-not-found",
-        ];
+        let arguments = ["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"];
         if let Err(error) = self.cluster.kubectl(&arguments) {
             eprintln!("{error:#}");
         }

@@ -47,11 +47,7 @@ pub(crate) fn write_credentials(work: &Work, certs: &Certs) -> Result<()> {
 
 /// A kubeconfig's path.
 pub(crate) fn kubeconfig(work: &Work, name: &str) -> String {
-    work.run()
-        .join("kubeconfig")
-        .join(name)
-        .display()
-        .to_string()
+    work.run().join("kubeconfig").join(name).display().to_string()
 }
 
 /// etcd on loopback; what it holds need not outlive the machine.
@@ -61,12 +57,7 @@ pub(crate) fn etcd(work: &Work) -> Result<Process> {
         netns::command("etcd")
             .arg("--data-dir")
             .arg(work.run().join("etcd"))
-            .args([
-                "--listen-client-urls",
-                ETCD,
-                "--advertise-client-urls",
-                ETCD,
-            ])
+            .args(["--listen-client-urls", ETCD, "--advertise-client-urls", ETCD])
             .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
             .args(["--unsafe-no-fsync", "--log-level=warn"]),
         &work.log("etcd")?,
@@ -77,9 +68,7 @@ pub(crate) fn etcd(work: &Work) -> Result<Process> {
 /// etcd's client.
 pub(crate) fn etcdctl() -> Command {
     let mut command = netns::command("etcdctl");
-    command
-        .env("ETCDCTL_API", "3")
-        .arg(format!("--endpoints={ETCD}"));
+    command.env("ETCDCTL_API", "3").arg(format!("--endpoints={ETCD}"));
     command
 }
 
@@ -93,39 +82,18 @@ pub(crate) fn api_server(work: &Work, binaries: &Path, certs: &Certs) -> Result<
         netns::command(binaries.join("kube-apiserver"))
             .arg(format!("--etcd-servers={ETCD}"))
             .arg(format!("--advertise-address={}", netns::NODE_IP))
-            .args([
-                "--service-cluster-ip-range=10.96.0.0/24",
-                "--secure-port=6443",
-            ])
-            .args([
-                "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction",
-            ])
+            .args(["--service-cluster-ip-range=10.96.0.0/24", "--secure-port=6443"])
+            .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
             .arg("--allow-privileged=true")
             .arg(format!("--token-auth-file={}", certs.path("tokens.csv")))
             .arg(format!("--tls-cert-file={}", certs.path("apiserver.crt")))
-            .arg(format!(
-                "--tls-private-key-file={}",
-                certs.path("apiserver.key")
-            ))
+            .arg(format!("--tls-private-key-file={}", certs.path("apiserver.key")))
             .arg(format!("--client-ca-file={}", certs.path("ca.crt")))
-            .arg(format!(
-                "--service-account-key-file={}",
-                certs.path("sa.pub")
-            ))
-            .arg(format!(
-                "--service-account-signing-key-file={}",
-                certs.path("sa.key")
-            ))
+            .arg(format!("--service-account-key-file={}", certs.path("sa.pub")))
+            .arg(format!("--service-account-signing-key-file={}", certs.path("sa.key")))
             .arg("--service-account-issuer=https://kubernetes.default.svc")
-            .arg(format!(
-                "--kubelet-client-certificate={}",
-                certs.path("kubelet-client.crt")
-            ))
-            .arg(format!(
-                "--kubelet-client-key={}",
-                certs.path("kubelet-client.key")
-            ))
+            .arg(format!("--kubelet-client-certificate={}", certs.path("kubelet-client.crt")))
+            .arg(format!("--kubelet-client-key={}", certs.path("kubelet-client.key")))
             .arg("--kubelet-preferred-address-types=InternalIP"),
         &work.log("kube-apiserver")?,
     )
@@ -140,19 +108,10 @@ pub(crate) fn controller_manager(work: &Work, binaries: &Path, certs: &Certs) ->
             .arg(format!("--kubeconfig={kubeconfig}"))
             .arg(format!("--authentication-kubeconfig={kubeconfig}"))
             .arg(format!("--authorization-kubeconfig={kubeconfig}"))
-            .arg(format!(
-                "--service-account-private-key-file={}",
-                certs.path("sa.key")
-            ))
+            .arg(format!("--service-account-private-key-file={}", certs.path("sa.key")))
             .arg(format!("--root-ca-file={}", certs.path("ca.crt")))
-            .arg(format!(
-                "--cert-dir={}",
-                work.run_folder("pki/controller-manager")?.display()
-            ))
-            .args([
-                "--use-service-account-credentials=true",
-                "--leader-elect=false",
-            ]),
+            .arg(format!("--cert-dir={}", work.run_folder("pki/controller-manager")?.display()))
+            .args(["--use-service-account-credentials=true", "--leader-elect=false"]),
         &work.log("kube-controller-manager")?,
     )
 }
@@ -166,10 +125,7 @@ pub(crate) fn scheduler(work: &Work, binaries: &Path) -> Result<Process> {
             .arg(format!("--kubeconfig={kubeconfig}"))
             .arg(format!("--authentication-kubeconfig={kubeconfig}"))
             .arg(format!("--authorization-kubeconfig={kubeconfig}"))
-            .arg(format!(
-                "--cert-dir={}",
-                work.run_folder("pki/scheduler")?.display()
-            ))
+            .arg(format!("--cert-dir={}", work.run_folder("pki/scheduler")?.display()))
             .arg("--leader-elect=false"),
         &work.log("kube-scheduler")?,
     )

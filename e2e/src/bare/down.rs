@@ -15,13 +15,8 @@ use crate::work::{State, Work};
 use crate::{cmd, netns, wait};
 
 /// Ended before the containers, so that nothing starts one again.
-const FIRST: &[&str] = &[
-    "kubelet",
-    "kube-proxy",
-    "coredns",
-    "kube-scheduler",
-    "kube-controller-manager",
-];
+const FIRST: &[&str] =
+    &["kubelet", "kube-proxy", "coredns", "kube-scheduler", "kube-controller-manager"];
 
 /// Takes it down. With nothing up, this does nothing.
 ///
@@ -31,10 +26,8 @@ pub(crate) fn down(work: &Work) -> Result<()> {
     let Some(state) = work.state()? else {
         return remove_run(work);
     };
-    let (first, last): (Vec<&Process>, Vec<&Process>) = state
-        .processes
-        .iter()
-        .partition(|process| FIRST.contains(&process.name.as_str()));
+    let (first, last): (Vec<&Process>, Vec<&Process>) =
+        state.processes.iter().partition(|process| FIRST.contains(&process.name.as_str()));
     for process in first {
         process.end(Duration::from_secs(3));
     }
@@ -60,10 +53,7 @@ pub(crate) fn down(work: &Work) -> Result<()> {
 fn end_containers(work: &Work) -> Result<()> {
     let socket = node::socket(work);
     let shims = || -> Vec<u32> {
-        process::all_pids()
-            .into_iter()
-            .filter(|pid| is_shim_of(*pid, &socket))
-            .collect()
+        process::all_pids().into_iter().filter(|pid| is_shim_of(*pid, &socket)).collect()
     };
     wait::until_true("the containers' end", Duration::from_secs(20), || {
         let shims = shims();
@@ -116,11 +106,7 @@ fn mounts_below(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Removes the kubelet's cgroups, in every hierarchy, children first; only empty ones can be.
 fn remove_cgroups() -> Result<()> {
     let mut hierarchies = vec![PathBuf::from("/sys/fs/cgroup")];
-    hierarchies.extend(
-        fs::read_dir("/sys/fs/cgroup")?
-            .flatten()
-            .map(|entry| entry.path()),
-    );
+    hierarchies.extend(fs::read_dir("/sys/fs/cgroup")?.flatten().map(|entry| entry.path()));
     let groups: Vec<PathBuf> = hierarchies
         .iter()
         .flat_map(|hierarchy| ["kubepods", "k8s.io"].map(|name| hierarchy.join(name)))

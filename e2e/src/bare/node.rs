@@ -22,10 +22,7 @@ pub(crate) fn socket(work: &Work) -> PathBuf {
 /// containerd's client, in the kubelet's namespace of names.
 pub(crate) fn ctr(work: &Work) -> Command {
     let mut command = netns::command("ctr");
-    command
-        .arg("--address")
-        .arg(socket(work))
-        .args(["--namespace", "k8s.io"]);
+    command.arg("--address").arg(socket(work)).args(["--namespace", "k8s.io"]);
     command
 }
 
@@ -149,9 +146,7 @@ pub(crate) fn proxy(work: &Work, binaries: &Path) -> Result<Process> {
     let config = work.run_file("kube-proxy.json", config.to_string())?;
     Process::spawn(
         "kube-proxy",
-        netns::command(binaries.join("kube-proxy"))
-            .arg("--config")
-            .arg(config),
+        netns::command(binaries.join("kube-proxy")).arg("--config").arg(config),
         &work.log("kube-proxy")?,
     )
 }

@@ -20,8 +20,8 @@ pub(crate) const SUITE: Suite = Suite {
 };
 
 const PODS: u32 = 3;
-/// Some 1.5 MB a pod, written in the moment before it is gone.
-const LAST_WORDS: u64 = 50_000;
+/// Just below 1 MiB a pod, written in the moment before it is gone.
+const LAST_WORDS: u64 = 15_000;
 
 fn deleted(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
@@ -33,13 +33,7 @@ fn deleted(cluster: &Cluster) -> Result<()> {
     );
     let spec = pod_spec(&[container("c", &script)]);
     let labels = json!({"fate": "deleted"});
-    namespace.apply(&[workload::controller(
-        "Deployment",
-        "gone",
-        PODS,
-        &labels,
-        &spec,
-    )])?;
+    namespace.apply(&[workload::controller("Deployment", "gone", PODS, &labels, &spec)])?;
     cluster.kubectl(&[
         "rollout",
         "status",
@@ -49,14 +43,7 @@ fn deleted(cluster: &Cluster) -> Result<()> {
         "--timeout=60s",
     ])?;
     // The owner goes first and takes its pods along.
-    cluster.kubectl(&[
-        "delete",
-        "deployment",
-        "gone",
-        "-n",
-        &namespace.name,
-        "--timeout=60s",
-    ])?;
+    cluster.kubectl(&["delete", "deployment", "gone", "-n", &namespace.name, "--timeout=60s"])?;
     cluster.kubectl(&[
         "wait",
         "--for=delete",
@@ -66,13 +53,8 @@ fn deleted(cluster: &Cluster) -> Result<()> {
         &namespace.name,
         "--timeout=60s",
     ])?;
-    let wanted = Wanted {
-        pod: "gone-",
-        container: "c",
-        restart: 0,
-        stream: "stdout",
-        pods: PODS as usize,
-    };
+    let wanted =
+        Wanted { pod: "gone-", container: "c", restart: 0, stream: "stdout", pods: PODS as usize };
     let records =
         received::wait_complete(cluster, &namespace.name, &[wanted], Duration::from_secs(60))?;
     for record in &records {

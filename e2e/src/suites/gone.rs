@@ -49,27 +49,15 @@ fn gone(cluster: &Cluster) -> Result<()> {
 
     let spec = pod_spec(&[container("c", &format!("{}; {STAY}", burst("after", 100)))]);
     namespace.apply(&[workload::pod("after", &json!({"born": "after"}), &spec)])?;
-    let wanted = Wanted {
-        pod: "after",
-        container: "c",
-        restart: 0,
-        stream: "stdout",
-        pods: 1,
-    };
+    let wanted = Wanted { pod: "after", container: "c", restart: 0, stream: "stdout", pods: 1 };
     let records =
         received::wait_complete(cluster, &namespace.name, &[wanted], Duration::from_secs(90))?;
     for record in &records {
         let label = record.resource_text("k8s.pod.label.born");
-        ensure!(
-            label.as_deref() == Some("after"),
-            "the new pod's label is {label:?}"
-        );
+        ensure!(label.as_deref() == Some("after"), "the new pod's label is {label:?}");
     }
     let now = release::agent_pod(cluster)?;
     let same = release::container_id(&agent)? == release::container_id(&now)?;
     ensure!(same, "the agent was restarted meanwhile");
-    cluster
-        .kubectl(&["get", "--raw", "/readyz"])
-        .context("the API server afterwards")
-        .map(drop)
+    cluster.kubectl(&["get", "--raw", "/readyz"]).context("the API server afterwards").map(drop)
 }

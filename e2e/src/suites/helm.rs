@@ -15,10 +15,7 @@ use crate::{objects, wait};
 pub(crate) const SUITE: Suite = Suite {
     name: "helm",
     promises: &[
-        Promise {
-            name: "helm_test_passes",
-            check: test,
-        },
+        Promise { name: "helm_test_passes", check: test },
         Promise {
             name: "an_upgrade_that_leaves_the_configuration_alone_rolls_no_pod",
             check: upgrade_without_roll,
@@ -27,50 +24,27 @@ pub(crate) const SUITE: Suite = Suite {
             name: "an_upgrade_that_changes_the_configuration_rolls_the_agents_and_takes_effect",
             check: upgrade_with_roll,
         },
-        Promise {
-            name: "helm_uninstall_leaves_no_object_behind",
-            check: uninstall,
-        },
+        Promise { name: "helm_uninstall_leaves_no_object_behind", check: uninstall },
     ],
 };
 
 fn test(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    let told = cluster.helm(&[
-        "test",
-        RELEASE,
-        "-n",
-        NAMESPACE,
-        "--logs",
-        "--timeout",
-        "90s",
-    ])?;
+    let told = cluster.helm(&["test", RELEASE, "-n", NAMESPACE, "--logs", "--timeout", "90s"])?;
     println!("{told}");
-    ensure!(
-        told.contains("Succeeded"),
-        "helm test did not say that it succeeded"
-    );
+    ensure!(told.contains("Succeeded"), "helm test did not say that it succeeded");
     Ok(())
 }
 
 fn upgrade_without_roll(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    let (agent, receiver) = (
-        release::agent_pod(cluster)?,
-        release::receiver_pod(cluster)?,
-    );
+    let (agent, receiver) = (release::agent_pod(cluster)?, release::receiver_pod(cluster)?);
     let generation = template_generation(cluster)?;
     release::helm_upgrade(cluster, &json!({"commonLabels": {"team": "core"}}))?;
     release::wait_ready(cluster)?;
     let daemonset = cluster.get(&["daemonset", RELEASE, "-n", NAMESPACE])?;
-    ensure!(
-        daemonset["metadata"]["labels"]["team"] == "core",
-        "the upgrade changed nothing"
-    );
-    ensure!(
-        template_generation(cluster)? == generation,
-        "the pod template changed"
-    );
+    ensure!(daemonset["metadata"]["labels"]["team"] == "core", "the upgrade changed nothing");
+    ensure!(template_generation(cluster)? == generation, "the pod template changed");
     ensure!(
         release::uid(&release::agent_pod(cluster)?) == release::uid(&agent),
         "the agent rolled"
@@ -82,38 +56,21 @@ fn upgrade_without_roll(cluster: &Cluster) -> Result<()> {
 
 fn upgrade_with_roll(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    let (agent, receiver) = (
-        release::agent_pod(cluster)?,
-        release::receiver_pod(cluster)?,
-    );
+    let (agent, receiver) = (release::agent_pod(cluster)?, release::receiver_pod(cluster)?);
     let changed = json!({"resource": {"attributes": {"e2e.upgraded": "yes"}}});
     release::helm_upgrade(cluster, &changed)?;
     release::wait_ready(cluster)?;
-    wait::until(
-        "a new agent pod alone",
-        Duration::from_secs(60),
-        Duration::from_secs(1),
-        || {
-            let now = release::agent_pod(cluster)?;
-            ensure!(
-                release::uid(&now) != release::uid(&agent),
-                "the agent did not roll"
-            );
-            Ok(Some(()))
-        },
-    )?;
+    wait::until("a new agent pod alone", Duration::from_secs(60), Duration::from_secs(1), || {
+        let now = release::agent_pod(cluster)?;
+        ensure!(release::uid(&now) != release::uid(&agent), "the agent did not roll");
+        Ok(Some(()))
+    })?;
     let same = release::uid(&release::receiver_pod(cluster)?) == release::uid(&receiver);
     ensure!(same, "the receiver rolled with the agents' configuration");
     let namespace = Namespace::create(cluster, "upgrade")?;
     let spec = pod_spec(&[container("c", &format!("{}; {STAY}", burst("new", 100)))]);
     namespace.apply(&[workload::pod("new", &json!({}), &spec)])?;
-    let wanted = Wanted {
-        pod: "new",
-        container: "c",
-        restart: 0,
-        stream: "stdout",
-        pods: 1,
-    };
+    let wanted = Wanted { pod: "new", container: "c", restart: 0, stream: "stdout", pods: 1 };
     let records =
         received::wait_complete(cluster, &namespace.name, &[wanted], Duration::from_secs(60))?;
     for record in &records {
@@ -132,15 +89,7 @@ fn uninstall(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     let before = objects::settled(cluster)?;
     release::ensure(cluster)?;
-    cluster.helm(&[
-        "uninstall",
-        RELEASE,
-        "-n",
-        NAMESPACE,
-        "--wait",
-        "--timeout",
-        "90s",
-    ])?;
+    cluster.helm(&["uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", "90s"])?;
     // The Secrets were ours, not the chart's: it must have left them alone.
     release::delete_secrets(cluster)?;
     objects::wait_for_nothing_beyond(cluster, &before)

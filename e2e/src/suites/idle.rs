@@ -11,10 +11,7 @@ use crate::release;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "idle",
-    promises: &[Promise {
-        name: "an_idle_agent_stays_below_what_its_pod_requests",
-        check: idle,
-    }],
+    promises: &[Promise { name: "an_idle_agent_stays_below_what_its_pod_requests", check: idle }],
 };
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -32,10 +29,7 @@ fn idle(cluster: &Cluster) -> Result<()> {
     let cores = used / started.elapsed().as_secs_f64();
     let memory = |field: &str| -> Result<f64> {
         let status = cluster.node_shell(&format!("cat /proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(field))
-            .context("VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with(field)).context("VmRSS")?;
         let kib: f64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
         Ok(kib / 1024.0)
     };
@@ -52,22 +46,14 @@ fn idle(cluster: &Cluster) -> Result<()> {
         now <= memory_request,
         "{now:.1} MiB are more than the {memory_request} MiB it requests"
     );
-    ensure!(
-        cores <= cpu_request,
-        "{cores:.3} cores are more than the {cpu_request} it requests"
-    );
+    ensure!(cores <= cpu_request, "{cores:.3} cores are more than the {cpu_request} it requests");
     Ok(())
 }
 
 /// User and system time, fields 14 and 15 of /proc/PID/stat in ticks of 10 ms (proc(5)).
 fn cpu_seconds(cluster: &Cluster, pid: u32) -> Result<f64> {
     let stat = cluster.node_shell(&format!("cat /proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat
-        .rsplit_once(") ")
-        .context("stat")?
-        .1
-        .split(' ')
-        .collect();
+    let fields: Vec<&str> = stat.rsplit_once(") ").context("stat")?.1.split(' ').collect();
     let ticks = |index: usize| -> Result<f64> {
         Ok(fields.get(index).context("stat is short")?.parse::<f64>()?)
     };
@@ -77,9 +63,7 @@ fn cpu_seconds(cluster: &Cluster, pid: u32) -> Result<f64> {
 /// A Kubernetes quantity with one of the suffixes that the chart uses.
 fn quantity(text: &str) -> Result<f64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: f64 = digits
-        .parse()
-        .with_context(|| format!("quantity {text:?}"))?;
+    let number: f64 = digits.parse().with_context(|| format!("quantity {text:?}"))?;
     let factor = match &text[digits.len()..] {
         "" => 1.0,
         "m" => 1e-3,

@@ -50,41 +50,21 @@ fn wrong_key(cluster: &Cluster) -> Result<()> {
     // Long enough for several attempts: one line a problem, not one a retry.
     std::thread::sleep(Duration::from_secs(25));
     let log = cluster.kubectl(&["logs", "-n", NAMESPACE, &name])?;
-    let lines: Vec<&str> = log
-        .lines()
-        .filter(|line| is_warning(line) && names_the_key(line))
-        .collect();
-    ensure!(
-        lines.len() == 1,
-        "{} log lines say why, not one:\n{}",
-        lines.len(),
-        lines.join("\n")
-    );
+    let lines: Vec<&str> =
+        log.lines().filter(|line| is_warning(line) && names_the_key(line)).collect();
+    ensure!(lines.len() == 1, "{} log lines say why, not one:\n{}", lines.len(), lines.join("\n"));
     println!("          the log says: {}", lines[0]);
     let held = received::read(cluster, &namespace.name, None)?;
-    ensure!(
-        held.is_empty(),
-        "{} lines came through a wrong key",
-        held.len()
-    );
+    ensure!(held.is_empty(), "{} lines came through a wrong key", held.len());
     for key in [&right, &wrong] {
         nowhere(cluster, &name, key)?;
     }
 
     release::set_agent_key(cluster, &right)?;
-    let wanted = Wanted {
-        pod: "held",
-        container: "c",
-        restart: 0,
-        stream: "stdout",
-        pods: 1,
-    };
+    let wanted = Wanted { pod: "held", container: "c", restart: 0, stream: "stdout", pods: 1 };
     received::wait_complete(cluster, &namespace.name, &[wanted], SECRET_SYNC)?;
     let now = release::agent_pod(cluster)?;
-    ensure!(
-        release::uid(&now) == release::uid(&agent),
-        "the agent's pod was replaced"
-    );
+    ensure!(release::uid(&now) == release::uid(&agent), "the agent's pod was replaced");
     let restarts = &now["status"]["containerStatuses"][0]["restartCount"];
     ensure!(restarts == 0, "the agent was restarted {restarts} times");
     wait::until(
@@ -117,10 +97,7 @@ fn is_warning(line: &str) -> bool {
     let Ok(line) = serde_json::from_str::<Value>(line) else {
         return false;
     };
-    matches!(
-        text(&line["level"]).to_uppercase().as_str(),
-        "WARN" | "ERROR"
-    )
+    matches!(text(&line["level"]).to_uppercase().as_str(), "WARN" | "ERROR")
 }
 
 /// The key's text is in no log, status, metric, event, description or process listing.
@@ -132,16 +109,9 @@ fn nowhere(cluster: &Cluster, agent: &str, key: &str) -> Result<()> {
     for component in ["agent", "receiver"] {
         let label = format!("app.kubernetes.io/component={component}");
         let log = ["logs", "-n", NAMESPACE, "-l", &label, "--tail=-1"];
-        places.push((
-            format!("the log of the {component}"),
-            cluster.kubectl(&log)?,
-        ));
+        places.push((format!("the log of the {component}"), cluster.kubectl(&log)?));
     }
-    for query in [
-        ["describe", "pods"],
-        ["get", "events"],
-        ["describe", "configmaps"],
-    ] {
+    for query in [["describe", "pods"], ["get", "events"], ["describe", "configmaps"]] {
         let arguments = [&query[..], &["-n", NAMESPACE]].concat();
         places.push((query.join(" "), cluster.kubectl(&arguments)?));
     }
@@ -161,9 +131,6 @@ fn nowhere(cluster: &Cluster, agent: &str, key: &str) -> Result<()> {
     }
     // The agents ship their own logs too.
     let shipped = received::read(cluster, NAMESPACE, None).context("our own pods' logs")?;
-    ensure!(
-        !shipped.iter().any(|record| record.body.contains(key)),
-        "the key was shipped"
-    );
+    ensure!(!shipped.iter().any(|record| record.body.contains(key)), "the key was shipped");
     Ok(())
 }

@@ -30,18 +30,10 @@ fn manifests(cluster: &Cluster) -> Result<()> {
     release::wait_ready(cluster)?;
     {
         let namespace = Namespace::create(cluster, "manifests")?;
-        let spec = pod_spec(&[container(
-            "c",
-            &format!("{}; {STAY}", burst("applied", 300)),
-        )]);
+        let spec = pod_spec(&[container("c", &format!("{}; {STAY}", burst("applied", 300)))]);
         namespace.apply(&[workload::pod("applied", &json!({"way": "apply"}), &spec)])?;
-        let wanted = Wanted {
-            pod: "applied",
-            container: "c",
-            restart: 0,
-            stream: "stdout",
-            pods: 1,
-        };
+        let wanted =
+            Wanted { pod: "applied", container: "c", restart: 0, stream: "stdout", pods: 1 };
         let records =
             received::wait_complete(cluster, &namespace.name, &[wanted], Duration::from_secs(90))?;
         for record in &records {

@@ -29,34 +29,20 @@ fn outage(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
     let namespace = Namespace::create(cluster, "outage")?;
     let labels = json!({"seen": "before"});
-    let known = pod_spec(&[container(
-        "c",
-        &format!("{}; sleep 3600", steady("known", KNOWN_LINES, "1")),
-    )]);
+    let known =
+        pod_spec(&[container("c", &format!("{}; sleep 3600", steady("known", KNOWN_LINES, "1")))]);
     // Started again after 10 s, 20 s, 40 s, 80 s: at least once while the API server is away.
-    let crash = pod_spec(&[container(
-        "c",
-        &format!("{}; sleep 1; exit 1", burst("crash", 50)),
-    )]);
+    let crash = pod_spec(&[container("c", &format!("{}; sleep 1; exit 1", burst("crash", 50)))]);
     namespace.apply(&[
         workload::pod("known", &labels, &known),
         workload::pod("crash", &labels, &crash),
     ])?;
     let receiver = release::container_id(&release::receiver_pod(cluster)?)?;
-    wait::until(
-        "both pods with labels",
-        Duration::from_secs(60),
-        Duration::from_secs(1),
-        || {
-            let records = received::read(cluster, &namespace.name, None)?;
-            let labelled = |pod| {
-                records
-                    .iter()
-                    .any(|record| record.pod == pod && record.has_labels())
-            };
-            Ok((labelled("known") && labelled("crash")).then_some(()))
-        },
-    )?;
+    wait::until("both pods with labels", Duration::from_secs(60), Duration::from_secs(1), || {
+        let records = received::read(cluster, &namespace.name, None)?;
+        let labelled = |pod| records.iter().any(|record| record.pod == pod && record.has_labels());
+        Ok((labelled("known") && labelled("crash")).then_some(()))
+    })?;
 
     cluster.stop_api_server()?;
     let away = while_away(cluster, &namespace.name, &receiver);
@@ -79,60 +65,41 @@ fn while_away(cluster: &Cluster, namespace: &str, receiver: &str) -> Result<()> 
     let restarts = |records: &[Record]| of(records, "crash").filter_map(Record::restart).max();
 
     // A static pod is the one kind that can be born now; nobody can know its labels.
-    let spec = pod_spec(&[container(
-        "c",
-        &format!("{}; sleep 3600", steady("late", LATE_LINES, "1")),
-    )]);
+    let spec =
+        pod_spec(&[container("c", &format!("{}; sleep 3600", steady("late", LATE_LINES, "1")))]);
     let mut pod = workload::pod("late", &json!({"seen": "after"}), &spec);
     pod["metadata"]["namespace"] = json!(namespace);
     cluster.put_static_pod(STATIC_POD, &pod.to_string())?;
 
     let reached = |records: &[Record], pod| {
-        of(records, pod)
-            .filter_map(Record::number)
-            .map(|line| line.number)
-            .max()
+        of(records, pod).filter_map(Record::number).map(|line| line.number).max()
     };
     let first = reached(&before, "known");
-    wait::until(
-        "lines to flow on without the API server",
-        OUTAGE,
-        Duration::from_secs(3),
-        || {
-            let now = read()?;
+    wait::until("lines to flow on without the API server", OUTAGE, Duration::from_secs(3), || {
+        let now = read()?;
+        ensure!(
+            reached(&now, "known") > first.map(|first| first + 30),
+            "known: {:?}",
+            reached(&now, "known")
+        );
+        ensure!(restarts(&now) > restarts(&before), "crash: restart {:?}", restarts(&now));
+        let late: Vec<&Record> = of(&now, "late-").collect();
+        ensure!(!late.is_empty(), "nothing of the static pod");
+        for record in late {
             ensure!(
-                reached(&now, "known") > first.map(|first| first + 30),
-                "known: {:?}",
-                reached(&now, "known")
+                record.namespace == namespace
+                    && record.container == "c"
+                    && record.resource_text("hawsepipe.metadata.complete").as_deref()
+                        == Some("false"),
+                "the static pod's lines must carry the path's metadata and say that it is not complete: {record:?}"
             );
-            ensure!(
-                restarts(&now) > restarts(&before),
-                "crash: restart {:?}",
-                restarts(&now)
-            );
-            let late: Vec<&Record> = of(&now, "late-").collect();
-            ensure!(!late.is_empty(), "nothing of the static pod");
-            for record in late {
-                ensure!(
-                    record.namespace == namespace
-                        && record.container == "c"
-                        && record
-                            .resource_text("hawsepipe.metadata.complete")
-                            .as_deref()
-                            == Some("false"),
-                    "the static pod's lines must carry the path's metadata and say that it is not complete: {record:?}"
-                );
-            }
-            let unlabelled = of(&now, "known").chain(of(&now, "crash")).find(|record| {
-                record.resource_text("k8s.pod.label.seen").as_deref() != Some("before")
-            });
-            ensure!(
-                unlabelled.is_none(),
-                "the labels of a known pod were lost: {unlabelled:?}"
-            );
-            Ok(Some(()))
-        },
-    )?;
+        }
+        let unlabelled = of(&now, "known")
+            .chain(of(&now, "crash"))
+            .find(|record| record.resource_text("k8s.pod.label.seen").as_deref() != Some("before"));
+        ensure!(unlabelled.is_none(), "the labels of a known pod were lost: {unlabelled:?}");
+        Ok(Some(()))
+    })?;
     // The promise is two minutes.
     std::thread::sleep(OUTAGE.saturating_sub(stopped.elapsed()));
     let last = read()?;
@@ -152,9 +119,7 @@ fn when_back(cluster: &Cluster, namespace: &str) -> Result<()> {
         Duration::from_secs(2),
         || {
             let now = received::read(cluster, namespace, None)?;
-            let last = of(&now, "late-")
-                .last()
-                .context("nothing of the static pod")?;
+            let last = of(&now, "late-").last().context("nothing of the static pod")?;
             ensure!(
                 last.resource_text("k8s.pod.label.seen").as_deref() == Some("after")
                     && last.resource_text("hawsepipe.metadata.complete").as_deref()
@@ -166,35 +131,20 @@ fn when_back(cluster: &Cluster, namespace: &str) -> Result<()> {
         },
     )?;
     // And nothing was lost or doubled by it all.
-    wait::until(
-        "the last lines",
-        Duration::from_secs(90),
-        Duration::from_secs(2),
-        || {
-            let now = received::read(cluster, namespace, None)?;
-            for ((pod, restart), bodies) in by_run(&now) {
-                let sequence = Sequence::of(bodies.into_iter());
-                sequence
-                    .complete()
-                    .with_context(|| format!("{pod}, restart {restart}"))?;
-            }
-            ensure!(
-                of(&now, "late-").count() as u64 == LATE_LINES,
-                "lines of the static pod"
-            );
-            ensure!(
-                of(&now, "known").count() as u64 == KNOWN_LINES,
-                "lines of the known pod"
-            );
-            Ok(Some(()))
-        },
-    )
+    wait::until("the last lines", Duration::from_secs(90), Duration::from_secs(2), || {
+        let now = received::read(cluster, namespace, None)?;
+        for ((pod, restart), bodies) in by_run(&now) {
+            let sequence = Sequence::of(bodies.into_iter());
+            sequence.complete().with_context(|| format!("{pod}, restart {restart}"))?;
+        }
+        ensure!(of(&now, "late-").count() as u64 == LATE_LINES, "lines of the static pod");
+        ensure!(of(&now, "known").count() as u64 == KNOWN_LINES, "lines of the known pod");
+        Ok(Some(()))
+    })
 }
 
 fn of<'a>(records: &'a [Record], pod: &'a str) -> impl Iterator<Item = &'a Record> {
-    records
-        .iter()
-        .filter(move |record| record.pod.starts_with(pod))
+    records.iter().filter(move |record| record.pod.starts_with(pod))
 }
 
 fn by_run(records: &[Record]) -> std::collections::BTreeMap<(&str, u64), Vec<&str>> {

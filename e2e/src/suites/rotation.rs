@@ -37,55 +37,30 @@ fn rotation(cluster: &Cluster) -> Result<()> {
          print \"loud \" ++n \"/{TOTAL} \" pad; fflush(); system(\"sleep 0.1\") }} }}'; {STAY}"
     );
     let spec = pod_spec(&[container("c", &script)]);
-    namespace.apply(&[workload::pod("loud", &json!({}), &spec)])?;
-    let folder = format!("/var/log/pods/{}_loud_*/c", namespace.name);
+    namespace.apply(&[workload::pod("writer", &json!({}), &spec)])?;
+    let folder = format!("/var/log/pods/{}_writer_*/c", namespace.name);
 
     let mut rotated = std::collections::BTreeSet::new();
     let arrived = || {
         // Compressed files live a few seconds only: count them while they pass.
         let files = cluster.node_shell(&format!("ls {folder} 2>/dev/null || true"))?;
-        rotated.extend(
-            files
-                .lines()
-                .filter(|name| name.ends_with(".gz"))
-                .map(str::to_owned),
-        );
+        rotated.extend(files.lines().filter(|name| name.ends_with(".gz")).map(str::to_owned));
         Ok((last_number(cluster, &namespace.name)? >= TOTAL).then_some(()))
     };
-    wait::until(
-        "the last line",
-        Duration::from_secs(150),
-        Duration::from_secs(2),
-        arrived,
-    )?;
+    wait::until("the last line", Duration::from_secs(150), Duration::from_secs(2), arrived)?;
     // Doubled lines would come late: give them the time of two rescans.
     std::thread::sleep(Duration::from_secs(5));
 
     let mut sequence = Sequence::default();
     let mut command = cluster.kubectl_command();
-    command.args([
-        "exec",
-        "-n",
-        NAMESPACE,
-        RECEIVER_POD,
-        "--",
-        "hawsepipe",
-        "logs",
-        "-n",
-    ]);
-    cluster::stream(command.args([&namespace.name, "loud"]), |line| {
+    command.args(["exec", "-n", NAMESPACE, RECEIVER_POD, "--", "hawsepipe", "logs", "-n"]);
+    cluster::stream(command.args([&namespace.name, "writer"]), |line| {
         sequence.see(&line[line.find("loud ").unwrap_or(0)..]);
         Ok(())
     })?;
     sequence.complete()?;
-    println!(
-        "          {TOTAL} lines, {} compressed files seen",
-        rotated.len()
-    );
-    ensure!(
-        rotated.len() >= 3,
-        "the kubelet compressed only {rotated:?}: this proves nothing"
-    );
+    println!("          {TOTAL} lines, {} compressed files seen", rotated.len());
+    ensure!(rotated.len() >= 3, "the kubelet compressed only {rotated:?}: this proves nothing");
     let after = release::agent_pod(cluster)?;
     ensure!(
         release::container_id(&before)? == release::container_id(&after)?,
@@ -105,7 +80,7 @@ fn last_number(cluster: &Cluster, namespace: &str) -> Result<u64> {
         "logs",
         "-n",
         namespace,
-        "loud",
+        "writer",
         "--tail",
         "1",
     ])?;

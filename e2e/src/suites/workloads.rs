@@ -16,10 +16,7 @@ use crate::workload::{self, Namespace, STAY, burst, container, pod_spec};
 pub(crate) const SUITE: Suite = Suite {
     name: "workloads",
     promises: &[
-        Promise {
-            name: "helm_install_makes_the_daemonset_ready",
-            check: release::ensure,
-        },
+        Promise { name: "helm_install_makes_the_daemonset_ready", check: release::ensure },
         Promise {
             name: "every_line_of_every_kind_of_workload_arrives_once_in_order_with_its_metadata",
             check: every_workload,
@@ -35,39 +32,21 @@ const LINES: u64 = 300;
 const STATIC_POD: &str = "hawsepipe-e2e-static.yaml";
 
 const fn wanted(pod: &'static str, container: &'static str) -> Wanted {
-    Wanted {
-        pod,
-        container,
-        restart: 0,
-        stream: "stdout",
-        pods: 1,
-    }
+    Wanted { pod, container, restart: 0, stream: "stdout", pods: 1 }
 }
 
 const WANTED: &[Wanted] = &[
     wanted("two", "one"),
     wanted("two", "other"),
-    Wanted {
-        stream: "stderr",
-        ..wanted("two", "other")
-    },
+    Wanted { stream: "stderr", ..wanted("two", "other") },
     wanted("crash", "c"),
-    Wanted {
-        restart: 1,
-        ..wanted("crash", "c")
-    },
-    Wanted {
-        restart: 2,
-        ..wanted("crash", "c")
-    },
+    Wanted { restart: 1, ..wanted("crash", "c") },
+    Wanted { restart: 2, ..wanted("crash", "c") },
     wanted("short", "c"),
     wanted("still-", "c"),
     wanted("tick-", "c"),
     wanted("batch-", "c"),
-    Wanted {
-        pods: 2,
-        ..wanted("web-", "c")
-    },
+    Wanted { pods: 2, ..wanted("web-", "c") },
     wanted("db-0", "c"),
     wanted("each-", "c"),
 ];
@@ -89,25 +68,16 @@ fn check(cluster: &Cluster, namespace: &Namespace<'_>) -> Result<()> {
     let records = received::wait_complete(cluster, &namespace.name, WANTED, deadline)?;
     let facts = Facts::read(cluster, &namespace.name, CLUSTER_NAME)?;
     for record in &records {
-        ensure!(
-            record.namespace == namespace.name,
-            "{record:?} is not of this namespace"
-        );
+        ensure!(record.namespace == namespace.name, "{record:?} is not of this namespace");
         facts.check(record)?;
         ensure!(
-            record
-                .attributes
-                .get("log.iostream")
-                .map(received::text)
-                .as_ref()
+            record.attributes.get("log.iostream").map(received::text).as_ref()
                 == Some(&record.stream),
             "log.iostream of {record:?}"
         );
     }
     for key in ["k8s.pod.ip", "k8s.pod.start_time", "container.id"] {
-        let known = records
-            .iter()
-            .any(|record| record.resource_text(key).is_some());
+        let known = records.iter().any(|record| record.resource_text(key).is_some());
         ensure!(known, "no record at all carries {key}");
     }
     let runs = received::runs(&records)?;
@@ -118,11 +88,7 @@ fn check(cluster: &Cluster, namespace: &Namespace<'_>) -> Result<()> {
 fn objects() -> Vec<Value> {
     let stay = |name: &str| pod_spec(&[container("c", &format!("{}; {STAY}", burst(name, LINES)))]);
     let ends = |name: &str| pod_spec(&[container("c", &burst(name, LINES))]);
-    let other = format!(
-        "{}; {} >&2; {STAY}",
-        burst("two-out", LINES),
-        burst("two-err", LINES)
-    );
+    let other = format!("{}; {} >&2; {STAY}", burst("two-out", LINES), burst("two-err", LINES));
     let two = [
         container("one", &format!("{}; {STAY}", burst("two-one", LINES))),
         container("other", &other),
@@ -166,10 +132,7 @@ fn objects() -> Vec<Value> {
 
 /// Its log folder carries a hash where others carry the pod's uid.
 fn static_pod(namespace: &Namespace<'_>) -> Result<String> {
-    let spec = pod_spec(&[container(
-        "c",
-        &format!("{}; {STAY}", burst("still", LINES)),
-    )]);
+    let spec = pod_spec(&[container("c", &format!("{}; {STAY}", burst("still", LINES)))]);
     let mut pod = workload::pod("still", &json!({"kind": "static"}), &spec);
     pod["metadata"]["namespace"] = json!(namespace.name);
     serde_json::to_string(&pod).context("static pod")
@@ -193,9 +156,7 @@ fn long_line(cluster: &Cluster) -> Result<()> {
         Duration::from_secs(60),
     )?;
     let line = &records.get(1).context("the long line is missing")?.body;
-    let digits: String = (0..LONG)
-        .map(|i| char::from(b'0' + (i % 10) as u8))
-        .collect();
+    let digits: String = (0..LONG).map(|i| char::from(b'0' + (i % 10) as u8)).collect();
     ensure!(
         line.strip_prefix("long 2/3 ") == Some(&digits),
         "{} bytes, not as written",
