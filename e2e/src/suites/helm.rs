@@ -30,9 +30,15 @@ pub(crate) const SUITE: Suite = Suite {
 
 fn test(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    let told = cluster.helm(&["test", RELEASE, "-n", NAMESPACE, "--logs", "--timeout", "90s"])?;
-    println!("{told}");
-    ensure!(told.contains("Succeeded"), "helm test did not say that it succeeded");
+    // The pod is deleted when it succeeds (its own hook says so) and stays to be looked at when not.
+    let told =
+        cluster.helm(&["test", RELEASE, "-n", NAMESPACE, "--timeout", "90s"]).map_err(|error| {
+            let pod = "hawsepipe-test";
+            let log =
+                cluster.kubectl(&["logs", "-n", NAMESPACE, pod, "--all-containers", "--prefix"]);
+            error.context(log.unwrap_or_else(|error| format!("{error:#}")))
+        })?;
+    ensure!(told.contains("Succeeded"), "helm test did not say that it succeeded:\n{told}");
     Ok(())
 }
 

@@ -41,6 +41,7 @@ fn manifests(cluster: &Cluster) -> Result<()> {
             anyhow::ensure!(label.as_deref() == Some("apply"), "the label is {label:?}");
         }
     }
-    cluster.kubectl(&["delete", "-f", &folder, "--timeout=90s"])?;
+    // The namespace is the first to go and takes along what is deleted by name after it.
+    cluster.kubectl(&["delete", "-f", &folder, "--ignore-not-found", "--timeout=90s"])?;
     objects::wait_for_nothing_beyond(cluster, &before)
 }
