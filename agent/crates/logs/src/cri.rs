@@ -44,12 +44,7 @@ pub fn parse<'a>(line: &'a [u8], times: &mut TimeParser) -> Option<CriLine<'a>> 
         None => &[],
         Some(_) => return None,
     };
-    Some(CriLine {
-        time_unix_nano,
-        stream,
-        partial,
-        content,
-    })
+    Some(CriLine { time_unix_nano, stream, partial, content })
 }
 
 #[cfg(test)]
@@ -70,14 +65,8 @@ mod tests {
         let line = parsed(b"2016-10-06T00:17:09Z stderr P:later tags x").unwrap();
         assert_eq!((line.stream, line.partial), (Stream::Stderr, true));
         assert_eq!(line.content, b"tags x");
-        assert_eq!(
-            parsed(b"2016-10-06T00:17:09Z stdout F ").unwrap().content,
-            b""
-        );
-        assert_eq!(
-            parsed(b"2016-10-06T00:17:09Z stdout F").unwrap().content,
-            b""
-        );
+        assert_eq!(parsed(b"2016-10-06T00:17:09Z stdout F ").unwrap().content, b"");
+        assert_eq!(parsed(b"2016-10-06T00:17:09Z stdout F").unwrap().content, b"");
     }
 
     #[test]

@@ -56,10 +56,7 @@ impl Discovery {
     }
 
     pub(crate) fn streams(&self) -> impl Iterator<Item = (usize, &ContainerStream)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
     }
 
     /// Forgets a stream whose folder is gone and whose files are read.
@@ -133,23 +130,14 @@ impl Discovery {
             if self.pods.contains_key(dir) {
                 continue;
             }
-            let Some(pod) = dir
-                .file_name()
-                .and_then(|n| n.to_str())
-                .and_then(PodDir::parse)
-            else {
+            let Some(pod) = dir.file_name().and_then(|n| n.to_str()).and_then(PodDir::parse) else {
                 continue;
             };
             self.pods.insert(dir.clone(), Arc::new(pod));
             around.wake.watch(dir);
             touched.extend(self.scan_pod(dir, begin, around));
         }
-        let gone: Vec<_> = self
-            .pods
-            .keys()
-            .filter(|dir| !found.contains(dir))
-            .cloned()
-            .collect();
+        let gone: Vec<_> = self.pods.keys().filter(|dir| !found.contains(dir)).cloned().collect();
         for dir in gone {
             self.pods.remove(&dir);
             around.wake.unwatch(&dir);
@@ -166,10 +154,7 @@ impl Discovery {
             // It went between two looks; the root's next scan says so.
             return Vec::new();
         };
-        let pod_dir = dir
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let pod_dir = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut touched = Vec::new();
         for container_dir in found {
             if self.by_dir.contains_key(&container_dir) {

@@ -59,9 +59,7 @@ impl Framer {
 
     /// The lines that follow are of this stream and resource.
     pub(crate) fn begin(&mut self, stream: &StreamKey, resource: &Arc<[u8]>) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.observed_time_unix_nano = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let same = self
             .open
@@ -76,11 +74,7 @@ impl Framer {
     /// One line of the stream that was begun.
     pub(crate) fn push(&mut self, line: Line<'_>) {
         let truncated = line.original > line.content.len() as u64;
-        let content = if truncated {
-            whole_characters(line.content)
-        } else {
-            line.content
-        };
+        let content = if truncated { whole_characters(line.content) } else { line.content };
         let body = match std::str::from_utf8(content) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(content),
@@ -120,18 +114,11 @@ impl Framer {
 
     /// Everything of the segment before `position` is in the frame, or in one before it.
     pub(crate) fn cover(&mut self, stream: &StreamKey, segment: SegmentId, position: Position) {
-        let known = self
-            .covers
-            .iter_mut()
-            .rev()
-            .find(|c| c.segment == segment && c.stream == *stream);
+        let known =
+            self.covers.iter_mut().rev().find(|c| c.segment == segment && c.stream == *stream);
         match known {
             Some(cover) => cover.position = position,
-            None => self.covers.push(Cover {
-                stream: stream.clone(),
-                segment,
-                position,
-            }),
+            None => self.covers.push(Cover { stream: stream.clone(), segment, position }),
         }
     }
 
@@ -187,8 +174,7 @@ impl Framer {
             match self.sink.append(frame) {
                 Ok(()) => return Ok(()),
                 Err(AppendError::Full(back)) if !stopped() => {
-                    self.sink
-                        .wait_for_room(back.cost(), Duration::from_millis(100));
+                    self.sink.wait_for_room(back.cost(), Duration::from_millis(100));
                     frame = back;
                 }
                 Err(error) => return Err(error.into()),

@@ -70,12 +70,7 @@ pub(crate) struct Joiner {
 
 impl Joiner {
     pub(crate) fn new(cap: usize) -> Self {
-        Self {
-            cap,
-            times: TimeParser::default(),
-            pending: Default::default(),
-            long: None,
-        }
+        Self { cap, times: TimeParser::default(), pending: Default::default(), long: None }
     }
 
     /// A whole physical line, without its newline, that begins at offset `at`.
@@ -86,12 +81,7 @@ impl Joiner {
         };
         let slot = Slot::from(parsed.stream);
         if !parsed.partial && !self.pending[slot as usize].open {
-            emit(cut(
-                parsed.time_unix_nano,
-                Some(parsed.stream),
-                parsed.content,
-                self.cap,
-            ));
+            emit(cut(parsed.time_unix_nano, Some(parsed.stream), parsed.content, self.cap));
             return;
         }
         self.append(slot, parsed.time_unix_nano, at, parsed.content);
@@ -110,16 +100,10 @@ impl Joiner {
         let long = if let Some(parsed) = cri::parse(piece, &mut self.times) {
             let slot = Slot::from(parsed.stream);
             self.append(slot, parsed.time_unix_nano, at, parsed.content);
-            Long {
-                slot,
-                partial: parsed.partial,
-            }
+            Long { slot, partial: parsed.partial }
         } else {
             self.append(Slot::Raw, 0, at, piece);
-            Long {
-                slot: Slot::Raw,
-                partial: false,
-            }
+            Long { slot: Slot::Raw, partial: false }
         };
         self.long = Some(long);
     }
@@ -158,10 +142,7 @@ impl Joiner {
             let own = if pending.open { pending.at } else { offset };
             if raw.open { own.min(raw.at) } else { own }
         };
-        Position {
-            stdout: from(Slot::Stdout),
-            stderr: from(Slot::Stderr),
-        }
+        Position { stdout: from(Slot::Stdout), stderr: from(Slot::Stderr) }
     }
 
     fn append(&mut self, slot: Slot, time_unix_nano: u64, at: u64, content: &[u8]) {
@@ -173,9 +154,7 @@ impl Joiner {
         }
         // One byte more than the cap is kept, so that a character across the cut is seen to be cut.
         let room = (self.cap + 1).saturating_sub(pending.content.len());
-        pending
-            .content
-            .extend_from_slice(&content[..content.len().min(room)]);
+        pending.content.extend_from_slice(&content[..content.len().min(room)]);
         pending.original += content.len() as u64;
     }
 
@@ -205,12 +184,7 @@ impl Joiner {
 fn cut(time_unix_nano: u64, stream: Option<Stream>, content: &[u8], cap: usize) -> Line<'_> {
     let original = content.len() as u64;
     let content = &content[..content.len().min(cap)];
-    Line {
-        time_unix_nano,
-        stream,
-        content,
-        original,
-    }
+    Line { time_unix_nano, stream, content, original }
 }
 
 #[cfg(test)]
@@ -245,10 +219,7 @@ mod tests {
         );
         assert_eq!(
             out,
-            [
-                (Some(Stream::Stderr), b"xy".to_vec(), 2),
-                (Some(Stream::Stdout), b"abc".to_vec(), 3)
-            ]
+            [(Some(Stream::Stderr), b"xy".to_vec(), 2), (Some(Stream::Stdout), b"abc".to_vec(), 3)]
         );
     }
 
@@ -267,21 +238,9 @@ mod tests {
         let none = &mut |_: Line<'_>| {};
         joiner.whole(b"2016-10-06T00:17:09Z stdout P a", 10, none);
         joiner.whole(b"2016-10-06T00:17:09Z stderr F b", 50, none);
-        assert_eq!(
-            joiner.position(90),
-            Position {
-                stdout: 10,
-                stderr: 90
-            }
-        );
+        assert_eq!(joiner.position(90), Position { stdout: 10, stderr: 90 });
         joiner.whole(b"2016-10-06T00:17:09Z stdout F c", 90, none);
-        assert_eq!(
-            joiner.position(130),
-            Position {
-                stdout: 130,
-                stderr: 130
-            }
-        );
+        assert_eq!(joiner.position(130), Position { stdout: 130, stderr: 130 });
     }
 
     #[test]

@@ -15,13 +15,9 @@ pub(crate) struct LossLabels {
 }
 
 /// A line was longer than `logs.maxRecordBytes`: what was cut off it.
-pub(crate) const CUT: LossLabels = LossLabels {
-    reason: "record_too_large",
-};
+pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
 /// Runs of NUL bytes, holes that a power cut leaves in a file.
-pub(crate) const NUL: LossLabels = LossLabels {
-    reason: "nul_bytes",
-};
+pub(crate) const NUL: LossLabels = LossLabels { reason: "nul_bytes" };
 
 /// Counters and gauges of the log path. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +40,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Log records that were put into the queue so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records.get()
+    }
+
     /// Registers everything under its name; `registry` is the agent's, with its prefix `hawsepipe`.
     pub fn register(&self, registry: &mut Registry) {
         let logs = registry.sub_registry_with_prefix("logs");
@@ -51,12 +53,7 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
         };
         bytes(logs, "read", "Bytes read from log files", &self.read_bytes);
-        bytes(
-            logs,
-            "frame",
-            "Bytes of frames after compression",
-            &self.frame_bytes,
-        );
+        bytes(logs, "frame", "Bytes of frames after compression", &self.frame_bytes);
         logs.register("records", "Log records encoded", self.records.clone());
         logs.register("frames", "Frames put into the spool", self.frames.clone());
         logs.register(
@@ -84,11 +81,7 @@ impl Metrics {
             "Log files that became shorter than what had been read of them",
             self.truncated_files.clone(),
         );
-        logs.register(
-            "streams",
-            "Containers whose logs are followed",
-            self.streams.clone(),
-        );
+        logs.register("streams", "Containers whose logs are followed", self.streams.clone());
         logs.register("open_files", "Log files held open", self.open_files.clone());
         logs.register(
             "waiting_streams",

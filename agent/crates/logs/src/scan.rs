@@ -54,14 +54,12 @@ impl LogName {
 /// The order in which the files were written.
 impl Ord for LogName {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.restart
-            .cmp(&other.restart)
-            .then_with(|| match (&self.rotated, &other.rotated) {
-                (Some(a), Some(b)) => a.cmp(b),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => Ordering::Equal,
-            })
+        self.restart.cmp(&other.restart).then_with(|| match (&self.rotated, &other.rotated) {
+            (Some(a), Some(b)) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
+        })
     }
 }
 
@@ -78,10 +76,7 @@ mod tests {
     #[test]
     fn a_pod_folder_names_its_pod() {
         let dir = PodDir::parse("kube-system_web-0_1f0e-22").unwrap();
-        assert_eq!(
-            (&*dir.namespace, &*dir.pod, &*dir.uid),
-            ("kube-system", "web-0", "1f0e-22")
-        );
+        assert_eq!((&*dir.namespace, &*dir.pod, &*dir.uid), ("kube-system", "web-0", "1f0e-22"));
         for name in ["", "a_b", "a_b_c_d", "_b_c", "a__c", "a_b_"] {
             assert_eq!(PodDir::parse(name), None, "{name}");
         }
@@ -89,33 +84,19 @@ mod tests {
 
     #[test]
     fn segments_stand_in_the_order_they_were_written() {
-        let mut names = [
-            "1.log",
-            "0.log",
-            "0.log.20241122-101010",
-            "0.log.20241122-091010",
-        ]
-        .map(|name| LogName::parse(name).unwrap());
+        let mut names = ["1.log", "0.log", "0.log.20241122-101010", "0.log.20241122-091010"]
+            .map(|name| LogName::parse(name).unwrap());
         names.sort();
-        let sorted = [
-            "0.log.20241122-091010",
-            "0.log.20241122-101010",
-            "0.log",
-            "1.log",
-        ]
-        .map(|name| LogName::parse(name).unwrap());
+        let sorted = ["0.log.20241122-091010", "0.log.20241122-101010", "0.log", "1.log"]
+            .map(|name| LogName::parse(name).unwrap());
         assert_eq!(names, sorted);
     }
 
     #[test]
     fn the_compressors_files_are_no_plain_segments() {
-        for name in [
-            "0.log.20241122-101010.gz",
-            "0.log.20241122-101010.tmp",
-            "x.log",
-            "0.logs",
-            "0",
-        ] {
+        for name in
+            ["0.log.20241122-101010.gz", "0.log.20241122-101010.tmp", "x.log", "0.logs", "0"]
+        {
             assert_eq!(LogName::parse(name), None, "{name}");
         }
     }

@@ -38,10 +38,7 @@ impl Segment {
     pub(crate) fn open(path: &Path, name: LogName) -> io::Result<Option<Self>> {
         // Not to wait for a writer, should it be a pipe.
         let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits();
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.cast_signed())
-            .open(path)?;
+        let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Ok(None);
@@ -61,20 +58,14 @@ impl Segment {
     /// Size and time of the last write.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         let meta = self.file.metadata()?;
-        Ok(Stat {
-            size: meta.len(),
-            modified: meta.modified()?,
-        })
+        Ok(Stat { size: meta.len(), modified: meta.modified()? })
     }
 
     /// Reads at the offset; fewer bytes than asked for mean the end of the file.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self
-                .file
-                .read_at(&mut buffer[filled..], self.offset + filled as u64)
-            {
+            match self.file.read_at(&mut buffer[filled..], self.offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -87,10 +78,7 @@ impl Segment {
 
 /// What a file is known by, never its name alone.
 pub(crate) fn identity(meta: &std::fs::Metadata, restart: u32) -> SegmentId {
-    let born = meta
-        .created()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let born = meta.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     SegmentId {
         restart,
         device: meta.dev(),

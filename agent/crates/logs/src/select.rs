@@ -56,16 +56,9 @@ impl Selection {
     /// # Errors
     /// For a pattern that is no glob.
     pub fn new(include: &[Rule], exclude: &[Rule]) -> Result<Self, SelectionError> {
-        let compile = |rules: &[Rule]| {
-            rules
-                .iter()
-                .map(CompiledRule::new)
-                .collect::<Result<_, _>>()
-        };
-        Ok(Self {
-            include: compile(include)?,
-            exclude: compile(exclude)?,
-        })
+        let compile =
+            |rules: &[Rule]| rules.iter().map(CompiledRule::new).collect::<Result<_, _>>();
+        Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
     /// Whether the container is read. `None`: its pod's labels decide, and they are not given.
@@ -78,22 +71,19 @@ impl Selection {
         labels: Option<&BTreeMap<String, String>>,
     ) -> Option<bool> {
         let verdict = |rules: &[CompiledRule]| {
-            rules
-                .iter()
-                .map(|rule| rule.verdict(namespace, pod, container, labels))
-                .fold(Verdict::Differs, |best, next| match (best, next) {
+            rules.iter().map(|rule| rule.verdict(namespace, pod, container, labels)).fold(
+                Verdict::Differs,
+                |best, next| match (best, next) {
                     (Verdict::Matches, _) | (_, Verdict::Matches) => Verdict::Matches,
                     (Verdict::DependsOnLabels, _) | (_, Verdict::DependsOnLabels) => {
                         Verdict::DependsOnLabels
                     }
                     _ => Verdict::Differs,
-                })
+                },
+            )
         };
-        let included = if self.include.is_empty() {
-            Verdict::Matches
-        } else {
-            verdict(&self.include)
-        };
+        let included =
+            if self.include.is_empty() { Verdict::Matches } else { verdict(&self.include) };
         match (included, verdict(&self.exclude)) {
             (Verdict::Differs, _) | (_, Verdict::Matches) => Some(false),
             (Verdict::Matches, Verdict::Differs) => Some(true),
@@ -104,16 +94,9 @@ impl Selection {
 
 impl CompiledRule {
     fn new(rule: &Rule) -> Result<Self, SelectionError> {
-        let all = |patterns: &[String]| {
-            patterns
-                .iter()
-                .map(|text| glob(text))
-                .collect::<Result<_, _>>()
-        };
-        let labels = rule
-            .labels
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), glob(value)?)));
+        let all =
+            |patterns: &[String]| patterns.iter().map(|text| glob(text)).collect::<Result<_, _>>();
+        let labels = rule.labels.iter().map(|(key, value)| Ok((key.clone(), glob(value)?)));
         Ok(Self {
             namespaces: all(&rule.namespaces)?,
             pods: all(&rule.pods)?,
@@ -147,21 +130,14 @@ impl CompiledRule {
         let has = |(key, glob): &(String, GlobMatcher)| {
             labels.get(key).is_some_and(|value| glob.is_match(value))
         };
-        if self.labels.iter().all(has) {
-            Verdict::Matches
-        } else {
-            Verdict::Differs
-        }
+        if self.labels.iter().all(has) { Verdict::Matches } else { Verdict::Differs }
     }
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, SelectionError> {
     Glob::new(pattern)
         .map(|glob| glob.compile_matcher())
-        .map_err(|source| SelectionError {
-            pattern: pattern.to_owned(),
-            source,
-        })
+        .map_err(|source| SelectionError { pattern: pattern.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -184,51 +160,27 @@ mod tests {
 
     #[test]
     fn an_exclude_rule_wins_over_an_include_rule() {
-        let include = Rule {
-            namespaces: names(&["team-*"]),
-            ..Rule::default()
-        };
-        let exclude = Rule {
-            containers: names(&["istio-proxy"]),
-            ..Rule::default()
-        };
+        let include = Rule { namespaces: names(&["team-*"]), ..Rule::default() };
+        let exclude = Rule { containers: names(&["istio-proxy"]), ..Rule::default() };
         let selection = Selection::new(&[include], &[exclude]).unwrap();
         assert_eq!(selection.decide("team-a", "web", "app", None), Some(true));
-        assert_eq!(
-            selection.decide("team-a", "web", "istio-proxy", None),
-            Some(false)
-        );
+        assert_eq!(selection.decide("team-a", "web", "istio-proxy", None), Some(false));
         assert_eq!(selection.decide("other", "web", "app", None), Some(false));
     }
 
     #[test]
     fn a_rule_on_labels_waits_for_labels() {
-        let exclude = Rule {
-            labels: app("noisy*"),
-            ..Rule::default()
-        };
+        let exclude = Rule { labels: app("noisy*"), ..Rule::default() };
         let selection = Selection::new(&[], &[exclude]).unwrap();
         assert_eq!(selection.decide("a", "b", "c", None), None);
-        assert_eq!(
-            selection.decide("a", "b", "c", Some(&app("noisy-1"))),
-            Some(false)
-        );
-        assert_eq!(
-            selection.decide("a", "b", "c", Some(&app("web"))),
-            Some(true)
-        );
-        assert_eq!(
-            selection.decide("a", "b", "c", Some(&BTreeMap::new())),
-            Some(true)
-        );
+        assert_eq!(selection.decide("a", "b", "c", Some(&app("noisy-1"))), Some(false));
+        assert_eq!(selection.decide("a", "b", "c", Some(&app("web"))), Some(true));
+        assert_eq!(selection.decide("a", "b", "c", Some(&BTreeMap::new())), Some(true));
     }
 
     #[test]
     fn a_pattern_that_is_no_glob_is_named() {
-        let rule = Rule {
-            pods: names(&["a[b"]),
-            ..Rule::default()
-        };
+        let rule = Rule { pods: names(&["a[b"]), ..Rule::default() };
         let error = Selection::new(&[rule], &[]).unwrap_err();
         assert!(error.to_string().contains("`a[b`"), "{error}");
     }

@@ -160,10 +160,7 @@ impl ContainerStream {
 
     /// Whether time alone may change what a turn does.
     pub(crate) fn needs_ticks(&self) -> bool {
-        let unlinked = self
-            .segments
-            .front()
-            .is_some_and(|segment| segment.unlinked);
+        let unlinked = self.segments.front().is_some_and(|segment| segment.unlinked);
         self.polled
             || self.activity.hot
             || self.gone
@@ -217,9 +214,7 @@ impl ContainerStream {
                 self.open(path, name, begin, metrics);
             }
         }
-        self.segments
-            .make_contiguous()
-            .sort_by(|a, b| a.name.cmp(&b.name));
+        self.segments.make_contiguous().sort_by(|a, b| a.name.cmp(&b.name));
         self.done.retain(|id| present.contains(id));
     }
 
@@ -273,11 +268,7 @@ impl ContainerStream {
             };
             let restart = segment.name.restart;
             let Some(resource) = self.resource_for(restart, context) else {
-                return if self.included == Some(false) {
-                    Turn::Done
-                } else {
-                    Turn::Idle
-                };
+                return if self.included == Some(false) { Turn::Done } else { Turn::Idle };
             };
             match self.read(framer, chunk, &resource, context) {
                 Ok(true) => {
@@ -332,14 +323,8 @@ impl ContainerStream {
         }
         let at_end = read < chunk.len();
         framer.begin(&self.key, resource);
-        let used = consume(
-            &mut self.joiner,
-            &chunk[..read],
-            segment.offset,
-            at_end,
-            framer,
-            context,
-        );
+        let used =
+            consume(&mut self.joiner, &chunk[..read], segment.offset, at_end, framer, context);
         segment.offset += used as u64;
         if at_end {
             segment.seen = segment.offset + (read - used) as u64;
@@ -389,10 +374,8 @@ impl ContainerStream {
             context.metrics.read_bytes.inc_by(read as u64);
         }
         self.joiner.close_long(emit);
-        let goes_on = self
-            .segments
-            .front()
-            .is_some_and(|next| next.id.restart == segment.id.restart);
+        let goes_on =
+            self.segments.front().is_some_and(|next| next.id.restart == segment.id.restart);
         if !goes_on {
             self.joiner.flush(emit);
         }
@@ -412,14 +395,9 @@ impl ContainerStream {
             return Some(Arc::clone(&known.bytes));
         }
         // A run that already flows is not held up again.
-        let flows = self
-            .resource
-            .as_ref()
-            .is_some_and(|known| known.restart == restart);
+        let flows = self.resource.as_ref().is_some_and(|known| known.restart == restart);
         let complete = !context.pods.expected()
-            || pod
-                .as_ref()
-                .is_some_and(|pod| knows_run(pod, &self.container, restart));
+            || pod.as_ref().is_some_and(|pod| knows_run(pod, &self.container, restart));
         if !complete && !flows && !self.gone {
             let since = *self.waiting.get_or_insert_with(Instant::now);
             if since.elapsed() < context.metadata_timeout {
@@ -430,9 +408,7 @@ impl ContainerStream {
         if self.included.is_none() {
             let labels = pod.as_ref().map(|pod| &pod.labels);
             let (namespace, name) = (&self.pod.namespace, &self.pod.pod);
-            let decided = context
-                .selection
-                .decide(namespace, name, &self.container, labels);
+            let decided = context.selection.decide(namespace, name, &self.container, labels);
             // Labels that cannot be had must not cost lines.
             if decided == Some(false) {
                 self.included = decided;
@@ -449,12 +425,7 @@ impl ContainerStream {
         }
         let attributes = self.attributes(restart, pod.as_deref(), &node, missing, context);
         let bytes: Arc<[u8]> = encode_resource(&attributes).into();
-        self.resource = Some(Resource {
-            restart,
-            pod,
-            node,
-            bytes: Arc::clone(&bytes),
-        });
+        self.resource = Some(Resource { restart, pod, node, bytes: Arc::clone(&bytes) });
         Some(bytes)
     }
 
@@ -495,10 +466,7 @@ fn same(a: Option<&Arc<PodMeta>>, b: Option<&Arc<PodMeta>>) -> bool {
 
 /// Whether the pod's status has come as far as this run of the container. Runs before the last are never named there.
 fn knows_run(pod: &PodMeta, container: &str, restart: u32) -> bool {
-    let last = pod
-        .containers
-        .get(container)
-        .and_then(|meta| meta.ids.keys().next_back());
+    let last = pod.containers.get(container).and_then(|meta| meta.ids.keys().next_back());
     last.is_some_and(|last| *last >= restart)
 }
 
@@ -525,11 +493,7 @@ fn consume(
         if chunk.get(start) == Some(&0) {
             // A hole that a power cut left; no runtime begins a line with NUL.
             let run = chunk[start..].iter().take_while(|byte| **byte == 0).count();
-            context
-                .metrics
-                .lost_bytes
-                .get_or_create(&NUL)
-                .inc_by(run as u64);
+            context.metrics.lost_bytes.get_or_create(&NUL).inc_by(run as u64);
             start += run;
         }
         let Some(len) = memchr::memchr(b'\n', &chunk[start..]) else {

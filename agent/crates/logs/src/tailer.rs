@@ -132,19 +132,13 @@ impl Tailer {
             .name("logs".to_owned())
             .spawn(move || worker.run())
             .map_err(TailerError::Thread)?;
-        Ok(Self {
-            thread: Some(thread),
-            waker,
-            status,
-        })
+        Ok(Self { thread: Some(thread), waker, status })
     }
 
     /// Whether the thread runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// What it does now.
@@ -221,10 +215,7 @@ impl Worker {
                 self.tick(now);
             }
             let served = self.serve();
-            let due = self
-                .framer
-                .deadline()
-                .is_some_and(|deadline| deadline <= Instant::now());
+            let due = self.framer.deadline().is_some_and(|deadline| deadline <= Instant::now());
             if due {
                 self.flush();
             }
@@ -234,9 +225,7 @@ impl Worker {
                     let since = Instant::now();
                     let needed = self.framer.needed(self.settings.max_record_bytes);
                     self.sink.wait_for_room(needed, TICK);
-                    self.metrics
-                        .blocked_seconds
-                        .inc_by(since.elapsed().as_secs_f64());
+                    self.metrics.blocked_seconds.inc_by(since.elapsed().as_secs_f64());
                 }
                 Served::Paced => {
                     self.wake.wait(PACE);
@@ -343,11 +332,7 @@ impl Worker {
             let Some(id) = self.ready.pop_front() else {
                 break;
             };
-            if self
-                .discovery
-                .get_mut(id)
-                .is_some_and(|stream| stream.backlog)
-            {
+            if self.discovery.get_mut(id).is_some_and(|stream| stream.backlog) {
                 backlog.push_back(id);
             } else {
                 self.turn(id);
@@ -364,11 +349,7 @@ impl Worker {
         }
         let others = !self.ready.is_empty();
         self.ready.append(&mut backlog);
-        if paced && !others {
-            Served::Paced
-        } else {
-            Served::All
-        }
+        if paced && !others { Served::Paced } else { Served::All }
     }
 
     fn turn(&mut self, id: usize) {
@@ -426,10 +407,7 @@ impl Worker {
     }
 
     fn publish(&self, blocked: bool) {
-        let mut status = Status {
-            blocked,
-            ..Status::default()
-        };
+        let mut status = Status { blocked, ..Status::default() };
         for (_, stream) in self.discovery.streams() {
             status.streams += 1;
             status.open_files += stream.open_files();

@@ -72,11 +72,7 @@ impl Wake {
                 );
             })
             .ok();
-        Self {
-            shared,
-            watcher,
-            refused: false,
-        }
+        Self { shared, watcher, refused: false }
     }
 
     pub(crate) fn waker(&self) -> Waker {
@@ -119,12 +115,7 @@ impl Wake {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.state.lock();
         while state.dirty.is_empty() && !state.rescan && !state.stop {
-            if self
-                .shared
-                .woken
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
+            if self.shared.woken.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
@@ -134,10 +125,7 @@ impl Wake {
     /// What happened, by folder, and whether anything else may have.
     pub(crate) fn take(&self) -> (HashMap<PathBuf, Dirty>, bool) {
         let mut state = self.shared.state.lock();
-        (
-            std::mem::take(&mut state.dirty),
-            std::mem::take(&mut state.rescan),
-        )
+        (std::mem::take(&mut state.dirty), std::mem::take(&mut state.rescan))
     }
 }
 

@@ -33,10 +33,7 @@ struct Kept {
 impl FrameSink for Kept {
     fn room(&self) -> Room {
         let free = if *self.full.lock() { 0 } else { CAPACITY };
-        Room {
-            free,
-            capacity: CAPACITY,
-        }
+        Room { free, capacity: CAPACITY }
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
@@ -111,20 +108,11 @@ impl Rig {
             attributes: Attributes::new(),
         };
         let (sink, pods) = (Arc::default(), Arc::default());
-        Self {
-            root,
-            sink,
-            pods,
-            settings,
-            tailer: None,
-        }
+        Self { root, sink, pods, settings, tailer: None }
     }
 
     fn with_metadata(mut self) -> Self {
-        self.pods = Arc::new(Pods {
-            expected: true,
-            ..Pods::default()
-        });
+        self.pods = Arc::new(Pods { expected: true, ..Pods::default() });
         self
     }
 
@@ -146,9 +134,7 @@ impl Rig {
     fn records(&self) -> Vec<Record> {
         let map = |list: &[KeyValue]| {
             let value = |pair: &KeyValue| pair.value.clone().unwrap().value.unwrap();
-            list.iter()
-                .map(|pair| (pair.key.clone(), value(pair)))
-                .collect()
+            list.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
         };
         let mut records = Vec::new();
         for frame in self.sink.frames.lock().iter() {
@@ -164,11 +150,7 @@ impl Rig {
                         panic!("a body is a string");
                     };
                     let attributes = map(&record.attributes);
-                    records.push(Record {
-                        body,
-                        attributes,
-                        resource: BTreeMap::clone(&resource),
-                    });
+                    records.push(Record { body, attributes, resource: BTreeMap::clone(&resource) });
                 }
             }
             assert_eq!((records.len() - before) as u64, frame.records);
@@ -177,18 +159,12 @@ impl Rig {
     }
 
     fn bodies(&self) -> Vec<String> {
-        self.records()
-            .into_iter()
-            .map(|record| record.body)
-            .collect()
+        self.records().into_iter().map(|record| record.body).collect()
     }
 
     #[track_caller]
     fn wait_for(&self, count: usize) -> Vec<Record> {
-        wait(
-            || self.records().len() >= count,
-            || format!("{:?}", self.bodies()),
-        );
+        wait(|| self.records().len() >= count, || format!("{:?}", self.bodies()));
         let records = self.records();
         assert_eq!(records.len(), count, "{:?}", self.bodies());
         records
@@ -205,11 +181,7 @@ fn wait(condition: impl Fn() -> bool, seen: impl Fn() -> String) {
 }
 
 fn append(path: &Path, text: impl AsRef<[u8]>) {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .unwrap();
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
     file.write_all(text.as_ref()).unwrap();
 }
 
@@ -226,10 +198,8 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 fn pod(uid: &str, label: &str) -> Arc<PodMeta> {
-    let container = ContainerMeta {
-        ids: BTreeMap::from([(0, "abc".to_owned())]),
-        ..ContainerMeta::default()
-    };
+    let container =
+        ContainerMeta { ids: BTreeMap::from([(0, "abc".to_owned())]), ..ContainerMeta::default() };
     let mut attributes = Attributes::new();
     attributes.set("k8s.pod.label.app", label);
     Arc::new(PodMeta {
@@ -254,26 +224,18 @@ fn lines_of_every_container_arrive_once_in_order_with_what_the_path_says() {
     append(&early.join("0.log"), lines(10..20));
     let records = rig.wait_for(30);
     let of = |pod: &str| -> Vec<String> {
-        let of_pod = records
-            .iter()
-            .filter(|record| record.text("k8s.pod.name") == pod);
+        let of_pod = records.iter().filter(|record| record.text("k8s.pod.name") == pod);
         of_pod.map(|record| record.body.clone()).collect()
     };
     assert_eq!(of("early"), numbers(0..20));
     assert_eq!(of("late"), numbers(0..10));
-    let record = records
-        .iter()
-        .find(|record| record.text("k8s.pod.name") == "late")
-        .unwrap();
+    let record = records.iter().find(|record| record.text("k8s.pod.name") == "late").unwrap();
     assert_eq!(record.text("k8s.namespace.name"), "other");
     assert_eq!(record.text("k8s.pod.uid"), "uid-2");
     assert_eq!(record.text("k8s.container.name"), "sidecar");
     assert_eq!(record.text("k8s.cluster.name"), "test");
     assert_eq!(record.text("log.iostream"), "stdout");
-    assert_eq!(
-        record.resource["k8s.container.restart_count"],
-        Value::IntValue(3)
-    );
+    assert_eq!(record.resource["k8s.container.restart_count"], Value::IntValue(3));
 }
 
 #[test]
@@ -285,17 +247,11 @@ fn rotation_by_the_kubelet_loses_and_doubles_nothing() {
     let mut written = 0;
     for round in 0..5 {
         // The runtime holds the file open and still writes into it after the rename.
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&live)
-            .unwrap();
-        file.write_all(lines(written..written + 50).as_bytes())
-            .unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(&live).unwrap();
+        file.write_all(lines(written..written + 50).as_bytes()).unwrap();
         let rotated = dir.join(format!("0.log.20261122-10000{round}"));
         fs::rename(&live, &rotated).unwrap();
-        file.write_all(lines(written + 50..written + 60).as_bytes())
-            .unwrap();
+        file.write_all(lines(written + 50..written + 60).as_bytes()).unwrap();
         append(&live, lines(written + 60..written + 70));
         file.write_all(b"").unwrap();
         written += 70;
@@ -329,23 +285,14 @@ fn a_restarted_container_is_read_behind_its_last_run() {
     let mut rig = Rig::new();
     let dir = rig.container("ns_pod_uid", "app");
     append(&dir.join("0.log"), lines(0..5));
-    append(
-        &dir.join("0.log"),
-        "2026-11-22T10:00:00Z stdout P unfinished",
-    );
+    append(&dir.join("0.log"), "2026-11-22T10:00:00Z stdout P unfinished");
     append(&dir.join("1.log"), lines(5..10));
     rig.start();
     let records = rig.wait_for(11);
     assert_eq!(records[5].body, "unfinished");
-    assert_eq!(
-        records[5].resource["k8s.container.restart_count"],
-        Value::IntValue(0)
-    );
+    assert_eq!(records[5].resource["k8s.container.restart_count"], Value::IntValue(0));
     assert_eq!(records[6].body, "5");
-    assert_eq!(
-        records[6].resource["k8s.container.restart_count"],
-        Value::IntValue(1)
-    );
+    assert_eq!(records[6].resource["k8s.container.restart_count"], Value::IntValue(1));
 }
 
 #[test]
@@ -357,19 +304,13 @@ fn a_deleted_pods_last_lines_are_read_to_the_end() {
     rig.wait_for(1);
     *rig.sink.full.lock() = true;
     append(&dir.join("0.log"), lines(1..1000));
-    append(
-        &dir.join("0.log"),
-        "2026-11-22T10:00:00Z stdout F no newline",
-    );
+    append(&dir.join("0.log"), "2026-11-22T10:00:00Z stdout F no newline");
     fs::remove_dir_all(rig.root.path().join("ns_pod_uid")).unwrap();
     *rig.sink.full.lock() = false;
     let records = rig.wait_for(1001);
     assert_eq!(records[1000].body, "no newline");
     let tailer = rig.tailer.as_ref().unwrap();
-    wait(
-        || tailer.status().open_files == 0,
-        || format!("{:?}", tailer.status()),
-    );
+    wait(|| tailer.status().open_files == 0, || format!("{:?}", tailer.status()));
 }
 
 #[test]
@@ -380,10 +321,7 @@ fn files_born_and_deleted_while_the_queue_is_full_are_read_later() {
     let dir = rig.container("ns_pod_uid", "app");
     append(&dir.join("0.log"), lines(0..100));
     let tailer = rig.tailer.as_ref().unwrap();
-    wait(
-        || tailer.status().open_files == 1,
-        || format!("{:?}", tailer.status()),
-    );
+    wait(|| tailer.status().open_files == 1, || format!("{:?}", tailer.status()));
     fs::remove_dir_all(rig.root.path().join("ns_pod_uid")).unwrap();
     *rig.sink.full.lock() = false;
     rig.wait_for(100);
@@ -393,42 +331,18 @@ fn files_born_and_deleted_while_the_queue_is_full_are_read_later() {
 #[test]
 fn a_stream_without_metadata_waits_alone() {
     let mut rig = Rig::new().with_metadata();
-    rig.pods
-        .known
-        .lock()
-        .insert("uid-1".to_owned(), pod("uid-1", "known"));
-    append(
-        &rig.container("ns_unknown_uid-2", "c").join("0.log"),
-        lines(0..5),
-    );
-    append(
-        &rig.container("ns_known_uid-1", "c").join("0.log"),
-        lines(5..10),
-    );
+    rig.pods.known.lock().insert("uid-1".to_owned(), pod("uid-1", "known"));
+    append(&rig.container("ns_unknown_uid-2", "c").join("0.log"), lines(0..5));
+    append(&rig.container("ns_known_uid-1", "c").join("0.log"), lines(5..10));
     rig.start();
     let records = rig.wait_for(5);
-    assert!(
-        records
-            .iter()
-            .all(|record| record.text("k8s.pod.label.app") == "known")
-    );
-    assert!(
-        records
-            .iter()
-            .all(|record| record.text("container.id") == "abc")
-    );
+    assert!(records.iter().all(|record| record.text("k8s.pod.label.app") == "known"));
+    assert!(records.iter().all(|record| record.text("container.id") == "abc"));
     let status = rig.tailer.as_ref().unwrap().status();
     assert_eq!((status.streams, status.waiting), (2, 1));
-    rig.pods
-        .known
-        .lock()
-        .insert("uid-2".to_owned(), pod("uid-2", "late"));
+    rig.pods.known.lock().insert("uid-2".to_owned(), pod("uid-2", "late"));
     let records = rig.wait_for(10);
-    assert!(
-        records[5..]
-            .iter()
-            .all(|record| record.text("k8s.pod.label.app") == "late")
-    );
+    assert!(records[5..].iter().all(|record| record.text("k8s.pod.label.app") == "late"));
 }
 
 #[test]
@@ -439,24 +353,14 @@ fn a_stream_whose_metadata_does_not_come_goes_on_and_says_so() {
     append(&log, lines(0..1));
     rig.start();
     let records = rig.wait_for(1);
-    assert_eq!(
-        records[0].resource["hawsepipe.metadata.complete"],
-        Value::BoolValue(false)
-    );
+    assert_eq!(records[0].resource["hawsepipe.metadata.complete"], Value::BoolValue(false));
     assert_eq!(records[0].text("k8s.pod.name"), "pod");
     // When it comes after all, the lines that follow have it.
-    rig.pods
-        .known
-        .lock()
-        .insert("uid".to_owned(), pod("uid", "late"));
+    rig.pods.known.lock().insert("uid".to_owned(), pod("uid", "late"));
     append(&log, lines(1..2));
     let records = rig.wait_for(2);
     assert_eq!(records[1].text("k8s.pod.label.app"), "late");
-    assert!(
-        !records[1]
-            .resource
-            .contains_key("hawsepipe.metadata.complete")
-    );
+    assert!(!records[1].resource.contains_key("hawsepipe.metadata.complete"));
 }
 
 #[test]
@@ -464,10 +368,7 @@ fn excluded_containers_are_not_read_and_labels_decide_when_they_come() {
     let mut rig = Rig::new().with_metadata();
     let rule = |namespace: &str, label: Option<&str>| Rule {
         namespaces: vec![namespace.to_owned()],
-        labels: label
-            .map(|app| ("app".to_owned(), app.to_owned()))
-            .into_iter()
-            .collect(),
+        labels: label.map(|app| ("app".to_owned(), app.to_owned())).into_iter().collect(),
         ..Rule::default()
     };
     let exclude = [rule("secret", None), rule("*", Some("noisy"))];
@@ -475,10 +376,7 @@ fn excluded_containers_are_not_read_and_labels_decide_when_they_come() {
     for (name, label) in [("secret_a_1", "x"), ("ns_b_2", "noisy"), ("ns_c_3", "x")] {
         append(&rig.container(name, "c").join("0.log"), lines(0..3));
         let uid = &name[name.len() - 1..];
-        rig.pods
-            .known
-            .lock()
-            .insert(uid.to_owned(), pod(uid, label));
+        rig.pods.known.lock().insert(uid.to_owned(), pod(uid, label));
     }
     rig.start();
     rig.wait_for(3);
@@ -486,10 +384,7 @@ fn excluded_containers_are_not_read_and_labels_decide_when_they_come() {
     append(&rig.container("ns_d_4", "c").join("0.log"), lines(3..6));
     rig.pods.known.lock().insert("4".to_owned(), pod("4", "x"));
     let records = rig.wait_for(6);
-    let names: Vec<_> = records
-        .iter()
-        .map(|record| record.text("k8s.pod.name"))
-        .collect();
+    let names: Vec<_> = records.iter().map(|record| record.text("k8s.pod.name")).collect();
     assert_eq!(names, ["c", "c", "c", "d", "d", "d"]);
 }
 
@@ -502,15 +397,9 @@ fn start_at_new_passes_over_what_is_older_than_the_agent() {
     append(&dir.join("0.log"), lines(10..20));
     rig.start();
     let tailer = rig.tailer.as_ref().unwrap();
-    wait(
-        || tailer.status().streams == 1,
-        || format!("{:?}", tailer.status()),
-    );
+    wait(|| tailer.status().streams == 1, || format!("{:?}", tailer.status()));
     append(&dir.join("0.log"), lines(20..30));
-    append(
-        &rig.container("ns_new_uid2", "c").join("0.log"),
-        lines(30..40),
-    );
+    append(&rig.container("ns_new_uid2", "c").join("0.log"), lines(30..40));
     rig.wait_for(20);
     let mut bodies = rig.bodies();
     bodies.sort();
@@ -572,24 +461,15 @@ fn a_line_of_100_mb_is_cut_counted_and_passed() {
     for _ in 0..6400 {
         file.write_all(piece.as_bytes()).unwrap();
     }
-    file.write_all(b"2026-11-22T10:00:00Z stderr F end\n")
-        .unwrap();
+    file.write_all(b"2026-11-22T10:00:00Z stderr F end\n").unwrap();
     file.write_all(line("next").as_bytes()).unwrap();
     rig.start();
     let records = rig.wait_for(3);
-    for (record, byte, len) in [
-        (&records[0], "x", 100 << 20),
-        (&records[1], "y", (100 << 20) + 3),
-    ] {
+    for (record, byte, len) in [(&records[0], "x", 100 << 20), (&records[1], "y", (100 << 20) + 3)]
+    {
         assert_eq!(record.body, byte.repeat(1000));
-        assert_eq!(
-            record.attributes["hawsepipe.log.truncated"],
-            Value::BoolValue(true)
-        );
-        assert_eq!(
-            record.attributes["hawsepipe.log.original_bytes"],
-            Value::IntValue(len)
-        );
+        assert_eq!(record.attributes["hawsepipe.log.truncated"], Value::BoolValue(true));
+        assert_eq!(record.attributes["hawsepipe.log.original_bytes"], Value::IntValue(len));
     }
     assert_eq!(records[2].body, "next");
 }

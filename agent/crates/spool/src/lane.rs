@@ -97,7 +97,9 @@ impl State {
 
     /// Lets go of the frames that every destination has settled; true when there were any.
     fn release(&mut self) -> bool {
-        let Some(settled) = self.positions.iter().min().copied() else { return false };
+        let Some(settled) = self.positions.iter().min().copied() else {
+            return false;
+        };
         let before = self.first;
         while self.first < settled
             && let Some(frame) = self.frames.pop_front()

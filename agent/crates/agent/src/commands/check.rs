@@ -1,0 +1,111 @@
+//! `hawsepipe check`: config, mounts, rights and destinations, each finding with its remedy.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::app::try_spool;
+use crate::commands::print;
+use crate::config::Config;
+
+/// Options of `hawsepipe check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", env = "HAWSEPIPE_CONFIG")]
+    config: PathBuf,
+}
+
+/// What is printed, and whether all of it is well.
+#[derive(Debug, Default)]
+struct Report {
+    examined: usize,
+    findings: usize,
+}
+
+impl Report {
+    fn good(&mut self, what: &str, message: &str) {
+        self.examined += 1;
+        print(&format!("ok       {what}: {message}\n"));
+    }
+
+    fn bad(&mut self, what: &str, message: &str) {
+        self.examined += 1;
+        self.findings += 1;
+        print(&format!("FINDING  {what}: {message}\n"));
+    }
+}
+
+/// Examines everything; exit code 1 when there are findings.
+pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let mut report = Report::default();
+    report.good("config", &format!("{} is well-formed", args.config.display()));
+    check_logs(&config.logs.pods_path, &mut report);
+    match try_spool(&config.spool.path) {
+        Ok(()) => {
+            report.good("spool.path", &format!("{} can be written", config.spool.path.display()));
+        }
+        Err(error) => report.bad("spool", &error.to_string()),
+    }
+    if config.kubernetes.is_some() {
+        let findings = hawsepipe_cluster::check_rights().await;
+        if findings.is_empty() {
+            report.good(
+                "kubernetes",
+                "the API server answers and every right that is needed is given",
+            );
+        }
+        for finding in findings {
+            report.bad("kubernetes", &format!("{}; {}", finding.problem, finding.remedy));
+        }
+    }
+    for (name, settings) in &config.destinations {
+        for finding in hawsepipe_export::check(settings).await {
+            let what = format!("destinations.{name} {}", finding.step);
+            if finding.ok {
+                report.good(&what, &finding.message);
+            } else {
+                report.bad(&what, &finding.message);
+            }
+        }
+    }
+    print(&format!("{} examined, {} findings\n", report.examined, report.findings));
+    Ok(if report.findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether the folder is there and the first log file of each container can be opened.
+fn check_logs(root: &Path, report: &mut Report) {
+    let what = "logs.podsPath";
+    let pods = match std::fs::read_dir(root) {
+        Ok(pods) => pods,
+        Err(error) => {
+            let remedy = "mount the node's folder there, or run where there is one";
+            report.bad(what, &format!("cannot read {}: {error}; {remedy}", root.display()));
+            return;
+        }
+    };
+    let below = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let (mut readable, mut refused) = (0, None);
+    let containers = pods.flatten().flat_map(|pod| below(pod.path()));
+    for file in containers.flat_map(|container| below(container.path())) {
+        match std::fs::File::open(file.path()) {
+            Ok(_) => readable += 1,
+            // A file may go while it is looked at.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => refused = Some((file.path(), error)),
+        }
+    }
+    match refused {
+        Some((path, error)) => report.bad(
+            what,
+            &format!(
+                "cannot read {}: {error}; run as the user that owns it, or with the capability \
+                 DAC_READ_SEARCH",
+                path.display()
+            ),
+        ),
+        None => report.good(what, &format!("{} holds {readable} readable files", root.display())),
+    }
+}

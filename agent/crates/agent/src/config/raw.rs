@@ -1,0 +1,301 @@
+//! The configuration as it is written: every key that can be written is a field here, its name in camelCase, with what
+//! it does and its default.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::text::{Bytes, Span, Text};
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawConfig {
+    /// The cluster that this agent runs in.
+    pub(super) cluster: RawCluster,
+    /// What is added to everything that is sent.
+    pub(super) resource: RawResource,
+    /// Where everything is sent, each by a name of the admin's choice. At least one.
+    pub(super) destinations: BTreeMap<String, RawDestination>,
+    /// Container logs.
+    pub(super) logs: RawLogs,
+    /// What is asked of the cluster.
+    pub(super) kubernetes: RawKubernetes,
+    /// The buffer between reading and sending.
+    pub(super) spool: RawSpool,
+    /// The port for people and probes.
+    pub(super) admin: RawAdmin,
+    /// The agent's own logs.
+    pub(super) log: RawLog,
+    /// How long the destinations go on sending after the word to stop; keep it below the pod's
+    /// `terminationGracePeriodSeconds`. Default 20s.
+    pub(super) shutdown_timeout: Span,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            cluster: RawCluster::default(),
+            resource: RawResource::default(),
+            destinations: BTreeMap::new(),
+            logs: RawLogs::default(),
+            kubernetes: RawKubernetes::default(),
+            spool: RawSpool::default(),
+            admin: RawAdmin::default(),
+            log: RawLog::default(),
+            shutdown_timeout: Span(Duration::from_secs(20)),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawCluster {
+    /// `k8s.cluster.name` on everything. Empty: the attribute is left out.
+    pub(super) name: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawResource {
+    /// Attributes by their OpenTelemetry names; they win over what the agent finds out.
+    pub(super) attributes: BTreeMap<String, Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawDestination {
+    /// What it speaks.
+    pub(super) r#type: RawType,
+    /// Over what. Default grpc.
+    #[serde(default)]
+    pub(super) protocol: RawProtocol,
+    /// `https://HOST:PORT`, or `http://HOST:PORT` for plain text.
+    pub(super) endpoint: Text,
+    /// auto (default: ask the destination), zstd, gzip or none.
+    #[serde(default = "auto")]
+    pub(super) compression: Text,
+    /// The key. Default: none is sent.
+    pub(super) auth: Option<RawAuth>,
+    /// Whom to trust.
+    #[serde(default)]
+    pub(super) tls: RawTls,
+    /// Time limit of one request. Default 30s.
+    #[serde(default = "half_a_minute")]
+    pub(super) timeout: Span,
+}
+
+fn auto() -> Text {
+    Text("auto".to_owned())
+}
+
+fn half_a_minute() -> Span {
+    Span(hawsepipe_export::Settings::DEFAULT_TIMEOUT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawType {
+    /// The OpenTelemetry protocol.
+    Otlp,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawProtocol {
+    /// gRPC over HTTP/2.
+    #[default]
+    Grpc,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawAuth {
+    /// The header that carries the key, for instance x-api-key.
+    pub(super) header: Text,
+    /// The header's value, `{key}` standing for the key. Default `{key}`.
+    #[serde(default = "key_alone")]
+    pub(super) format: Text,
+    /// The file that holds the key; it is read again when it changes.
+    pub(super) key_file: Text,
+}
+
+fn key_alone() -> Text {
+    Text(hawsepipe_export::Auth::DEFAULT_FORMAT.to_owned())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawTls {
+    /// PEM file of the CA to trust. Default: the system's.
+    pub(super) ca_file: Option<Text>,
+    /// The name in the destination's certificate. Default: the endpoint's host.
+    pub(super) server_name: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawLogs {
+    /// Folder of the pods' logs. Default /var/log/pods.
+    pub(super) pods_path: Text,
+    /// Containers to read: those that match one of these rules. Default: all.
+    pub(super) include: Vec<RawRule>,
+    /// Containers not to read, though they are included. Default: none.
+    pub(super) exclude: Vec<RawRule>,
+    /// Where files are begun that are older than the agent. Default all: what a cluster logged before the agent came
+    /// is often why it was installed, the kubelet's rotation bounds it, and it is read behind new lines.
+    pub(super) start_at: RawStartAt,
+    /// Longest record; what is longer is cut, marked and counted. Default 1MiB.
+    pub(super) max_record_bytes: Bytes,
+}
+
+impl Default for RawLogs {
+    fn default() -> Self {
+        Self {
+            pods_path: Text("/var/log/pods".to_owned()),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            start_at: RawStartAt::All,
+            max_record_bytes: Bytes(1 << 20),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawRule {
+    /// Globs of namespaces. Default: any.
+    pub(super) namespaces: Vec<Text>,
+    /// Globs of pod names. Default: any.
+    pub(super) pods: Vec<Text>,
+    /// Globs of container names. Default: any.
+    pub(super) containers: Vec<Text>,
+    /// Labels that the pod must all have; values are globs. Default: any.
+    pub(super) labels: BTreeMap<String, Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawStartAt {
+    /// At their beginning.
+    All,
+    /// At their end.
+    New,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawKubernetes {
+    /// apiserver (default), or none: everything but labels and owners then works without a cluster.
+    pub(super) source: RawSource,
+    /// The node that the agent runs on. Needed with source apiserver.
+    pub(super) node_name: Text,
+    /// Globs of pod labels that become `k8s.pod.label.KEY`. Default: all.
+    pub(super) labels: Vec<Text>,
+    /// Globs of pod annotations that become `k8s.pod.annotation.KEY`. Default: none.
+    pub(super) annotations: Vec<Text>,
+    /// How long a container's lines wait for its pod's metadata. Default 10s.
+    pub(super) metadata_timeout: Span,
+}
+
+impl Default for RawKubernetes {
+    fn default() -> Self {
+        Self {
+            source: RawSource::Apiserver,
+            node_name: Text::default(),
+            labels: vec![Text("*".to_owned())],
+            annotations: Vec::new(),
+            metadata_timeout: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawSource {
+    /// The API server.
+    Apiserver,
+    /// Nobody.
+    None,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawSpool {
+    /// The agent's folder. Default /var/lib/hawsepipe.
+    pub(super) path: Text,
+    /// What waits of logs that can be read again.
+    pub(super) files: RawLane,
+}
+
+impl Default for RawSpool {
+    fn default() -> Self {
+        Self { path: Text("/var/lib/hawsepipe".to_owned()), files: RawLane::default() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawLane {
+    /// Bytes that may wait; when they do, reading stops and the files wait. Default 64MiB.
+    pub(super) max_bytes: Bytes,
+}
+
+impl Default for RawLane {
+    fn default() -> Self {
+        Self { max_bytes: Bytes(64 << 20) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawAdmin {
+    /// Address and port of /metrics, /healthz, /readyz and /status. Default 127.0.0.1:9464.
+    pub(super) listen: Text,
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { listen: Text("127.0.0.1:9464".to_owned()) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawLog {
+    /// error, warn, info (default), debug or trace.
+    pub(super) level: RawLevel,
+    /// json (default) or text, to stderr.
+    pub(super) format: RawLogFormat,
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { level: RawLevel::Info, format: RawLogFormat::Json }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawLevel {
+    /// What needs a person.
+    Error,
+    /// What may need one.
+    Warn,
+    /// Changes of state.
+    Info,
+    /// For finding defects.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}

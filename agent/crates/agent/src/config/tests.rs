@@ -1,0 +1,146 @@
+//! What an admin may write, and what is said of it.
+
+use super::*;
+
+const SMALLEST: &str = "
+destinations: {main: {type: otlp, endpoint: \"http://localhost:4317\"}}
+kubernetes: {source: none}
+";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("config.yaml"))
+}
+
+#[track_caller]
+fn refused(text: &str, says: &[&str]) {
+    let error = parse(text).unwrap_err().to_string();
+    assert!(error.starts_with("config.yaml: "), "{error}");
+    for part in says {
+        assert!(error.contains(part), "`{error}` does not say `{part}`");
+    }
+}
+
+#[test]
+fn the_smallest_config_has_every_default() {
+    let config = parse(SMALLEST).unwrap();
+    assert_eq!(config.logs.pods_path, Path::new("/var/log/pods"));
+    assert_eq!(config.logs.start_at, StartAt::All);
+    assert_eq!(config.logs.max_record_bytes, 1 << 20);
+    assert_eq!(config.spool.path, Path::new("/var/lib/hawsepipe"));
+    assert_eq!(config.spool.files_max_bytes, 64 << 20);
+    assert_eq!(config.admin, "127.0.0.1:9464".parse().unwrap());
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
+    assert!(config.kubernetes.is_none());
+    assert!(config.log.json);
+}
+
+#[test]
+fn every_key_is_read() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    let text = format!(
+        "
+cluster: {{name: prod-eu}}
+resource: {{attributes: {{team: core, path: \"${{PATH}}\"}}}}
+destinations:
+  main:
+    type: otlp
+    protocol: grpc
+    endpoint: https://ingest.example.com:4317
+    compression: zstd
+    auth: {{header: authorization, format: \"Bearer {{key}}\", keyFile: {}}}
+    tls: {{serverName: other.example.com}}
+    timeout: 5s
+logs:
+  podsPath: /logs
+  include: [{{namespaces: [a], pods: [b], containers: [c], labels: {{app: x}}}}]
+  exclude: [{{namespaces: [kube-*]}}]
+  startAt: new
+  maxRecordBytes: 64KiB
+kubernetes: {{source: apiserver, nodeName: n1, labels: [app], annotations: [x/*], metadataTimeout: 1s}}
+spool: {{path: /spool, files: {{maxBytes: 32MiB}}}}
+admin: {{listen: \"0.0.0.0:1\"}}
+log: {{level: debug, format: text}}
+shutdownTimeout: 5s
+",
+        key.path().display()
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.attributes.str("k8s.cluster.name"), Some("prod-eu"));
+    assert_eq!(config.attributes.str("team"), Some("core"));
+    assert_eq!(config.attributes.str("path"), std::env::var("PATH").ok().as_deref());
+    let (name, settings) = &config.destinations[0];
+    assert_eq!(name, "main");
+    assert_eq!(settings.endpoint().to_string(), "https://ingest.example.com:4317");
+    assert_eq!(settings.timeout(), Duration::from_secs(5));
+    assert_eq!(settings.auth().unwrap().format(), "Bearer {key}");
+    assert_eq!(config.logs.start_at, StartAt::New);
+    assert_eq!(config.logs.max_record_bytes, 64 << 10);
+    assert_eq!(config.logs.metadata_timeout, Duration::from_secs(1));
+    assert_eq!(config.logs.selection.decide("x", "b", "c", None), Some(false));
+    let kubernetes = config.kubernetes.unwrap();
+    assert_eq!((&*kubernetes.node_name, &*kubernetes.annotations), ("n1", &["x/*".to_owned()][..]));
+    assert_eq!(config.log.level, LevelFilter::DEBUG);
+    assert!(!config.log.json);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_key() {
+    refused(
+        "logs:\n  podPath: /x\n",
+        &["unknown field `podPath`", "line 2 column 3", "did you mean `podsPath`?"],
+    );
+    refused("destination: {}\n", &["did you mean `destinations`?", "line 1"]);
+    refused("logs: {startAT: new}\n", &["did you mean `startAt`?"]);
+}
+
+#[test]
+fn a_wrong_type_is_refused_with_its_place() {
+    refused("logs:\n  include: yes\n", &["logs.include", "line 2"]);
+    refused("logs:\n  startAt: middle\n", &["logs.startAt", "`all`", "`new`", "line 2"]);
+    refused("logs:\n  maxRecordBytes: big\n", &["`big` is no size", "64MiB", "line 2"]);
+    refused("shutdownTimeout: 20\n", &["`20` is no time", "30s"]);
+    refused("a: [\n", &["line"]);
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused_with_path_reason_and_remedy() {
+    refused(
+        "kubernetes: {source: none}\n",
+        &["destinations", "there is none", "name at least one"],
+    );
+    let destination = |inner: &str| {
+        format!("destinations: {{main: {{type: otlp, {inner}}}}}\nkubernetes: {{source: none}}\n")
+    };
+    refused(
+        &destination("endpoint: \"localhost:4317\""),
+        &["destinations.main.endpoint", "no scheme", "https://"],
+    );
+    refused(
+        &destination("endpoint: \"http://h:1\", auth: {header: x-api-key, keyFile: /no/such/file}"),
+        &["destinations.main.auth.keyFile", "/no/such/file", "mount the Secret"],
+    );
+    refused(&destination("endpoint: \"http://h:1\", compression: lz4"), &["compression", "lz4"]);
+    refused(&destination("endpoint: \"http://h:1\", type: kafka"), &["main"]);
+    let with = |text: &str| format!("{}\n{text}\n", SMALLEST.trim());
+    refused(&with("admin: {listen: here}"), &["admin.listen", "`here`", "0.0.0.0:9464"]);
+    refused(&with("spool: {files: {maxBytes: 1MiB}}"), &["spool.files.maxBytes", "12MiB"]);
+    refused(&with("logs: {include: [{pods: [\"a[\"]}]}"), &["logs.include", "`a[`"]);
+    refused(
+        &with("logs: {exclude: [{labels: {a: b}}]}"),
+        &["logs.exclude", "kubernetes.source is none"],
+    );
+    refused(
+        &SMALLEST.replace("source: none", "source: apiserver"),
+        &["kubernetes.nodeName", "${NODE_NAME}"],
+    );
+    refused(
+        &with("resource: {attributes: {a: \"${NO_SUCH_VARIABLE}\"}}"),
+        &["NO_SUCH_VARIABLE", "line 3"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/no/such/config.yaml")).unwrap_err().to_string();
+    assert!(error.contains("/no/such/config.yaml") && error.contains("--config"), "{error}");
+}

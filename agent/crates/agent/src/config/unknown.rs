@@ -1,0 +1,23 @@
+//! Errors of the YAML reader in words that help: the nearest known key is named.
+
+/// Below this likeness (Jaro-Winkler, 0 to 1) a key is another one rather than a misspelt one.
+const ALIKE: f64 = 0.75;
+
+/// Adds to "unknown field `a`, expected one of `b`, `c`" which one was probably meant.
+pub(super) fn explain(message: &str) -> String {
+    let Some((_, behind)) = message.split_once("unknown field `") else {
+        return message.to_owned();
+    };
+    let Some((unknown, expected)) = behind.split_once("`, expected ") else {
+        return message.to_owned();
+    };
+    // Between backticks: the names, at every second place.
+    let known = expected.split('`').skip(1).step_by(2);
+    let lower = unknown.to_lowercase();
+    let likeness = |name: &&str| strsim::jaro_winkler(&lower, &name.to_lowercase());
+    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|name| likeness(name) >= ALIKE) {
+        Some(name) => format!("{message}; did you mean `{name}`?"),
+        None => message.to_owned(),
+    }
+}
