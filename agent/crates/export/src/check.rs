@@ -71,7 +71,9 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         Outcome::Ack { .. } => {
             let codec = otlp.codec().map_or("no compression", Codec::name);
             let key = if settings.auth().is_some() { "accepted with the key" } else { "accepted" };
-            Finding::good("export", format!("an empty export request was {key}, in {codec}"))
+            let plain = settings.auth().is_some() && !endpoint.is_tls();
+            let note = if plain { "; the key travels in plain text (http://)" } else { "" };
+            Finding::good("export", format!("an empty export request was {key}, in {codec}{note}"))
         }
         outcome => Finding::bad("export", reason(&outcome)),
     });

@@ -9,6 +9,7 @@ use hawsepipe_export::{Exporter, Otlp, State, Verdict};
 use hawsepipe_model::{BlockedReason, Codec, Outcome, PreferredCodec};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::codec::CompressionEncoding::Zstd;
 
@@ -109,6 +110,27 @@ async fn a_server_that_hangs_costs_the_time_limit_and_is_retried() {
     let reason = retried(verdict, "timeout");
     assert!(reason.contains("within 0.3 s"), "{reason}");
     assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn connections_to_a_server_that_does_not_even_read_are_given_up() {
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&held);
+    let server = raw(move |stream| {
+        keep.lock().push(stream);
+        Box::pin(async {})
+    })
+    .await;
+    let setup = Setup { timeout: Some(Duration::from_millis(100)), ..Setup::default() };
+    let running = Running::with(&settings(&server.url(), setup), Queue::default());
+    eventually("five tries", || held.lock().len() >= 5).await;
+    running.cancel.cancel();
+    let given_up: Vec<_> = held.lock().drain(..4).collect();
+    for mut stream in given_up {
+        let mut sink = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut sink));
+        assert!(closed.await.is_ok(), "a connection that was given up is still open");
+    }
 }
 
 #[tokio::test]
