@@ -8,7 +8,8 @@ use crate::release::NAMESPACE;
 pub(crate) fn print(cluster: &Cluster) {
     let queries: &[&[&str]] = &[
         &["get", "pods", "-A", "-o", "wide"],
-        &["describe", "pods", "-n", NAMESPACE],
+        &["describe", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent"],
+        &["describe", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=receiver"],
         &["logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent", "--tail=40"],
         &["logs", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=receiver", "--tail=20"],
         &["get", "events", "-A", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp"],

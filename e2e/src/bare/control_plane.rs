@@ -111,6 +111,10 @@ pub(crate) fn controller_manager(work: &Work, binaries: &Path, certs: &Certs) ->
             .arg(format!("--service-account-private-key-file={}", certs.path("sa.key")))
             .arg(format!("--root-ca-file={}", certs.path("ca.crt")))
             .arg(format!("--cert-dir={}", work.run_folder("pki/controller-manager")?.display()))
+            .arg(format!(
+                "--flex-volume-plugin-dir={}",
+                work.run_folder("volume-plugins")?.display()
+            ))
             .args(["--use-service-account-credentials=true", "--leader-elect=false"]),
         &work.log("kube-controller-manager")?,
     )

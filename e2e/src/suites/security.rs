@@ -120,7 +120,9 @@ fn rules(cluster: &Cluster, namespace: &str, user: &str) -> Result<BTreeSet<Stri
         "spec": {"namespace": namespace},
     });
     let mut command = cluster.kubectl_command();
-    command.args(["create", "-f", "-", "-o", "json"]).arg(format!("--as={user}"));
+    command
+        .args(["create", "-f", "-", "-o", "json", "--validate=false"])
+        .arg(format!("--as={user}"));
     // Asked with the groups that a service account's token carries.
     for group in ["system:serviceaccounts", "system:authenticated"] {
         command.arg(format!("--as-group={group}"));
