@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use hawsepipe_proto::v1::log_query_client::LogQueryClient;
-use hawsepipe_proto::v1::{QueryRequest, QueryResponse, Selection};
+use hawsepipe_proto::v1::{QueryRequest, Selection};
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Streaming};
+use tonic::{Request, Status};
 
 use self::error::LogsError;
 use self::print::{Printer, Style};
@@ -103,7 +103,8 @@ async fn query(args: &LogsArgs) -> Result<(), LogsError> {
         .max_decoding_message_size(usize::MAX);
     let mut request = Request::new(args.request());
     request.metadata_mut().insert("x-api-key", key);
-    let failed = |status| LogsError::answer(&args.endpoint, args.key_file.as_deref(), status);
+    let failed =
+        |status: Status| LogsError::answer(&args.endpoint, args.key_file.as_deref(), &status);
     let mut answers = client.query(request).await.map_err(failed)?.into_inner();
     let style = Style {
         json: args.output == Output::Json,
@@ -112,7 +113,7 @@ async fn query(args: &LogsArgs) -> Result<(), LogsError> {
         bare: args.pod.as_deref().is_some_and(|pod| !is_glob(pod)),
     };
     let mut printer = Printer::new(BufWriter::with_capacity(64 << 10, io::stdout()), style);
-    while let Some(answer) = next(&mut answers).await.map_err(failed)? {
+    while let Some(answer) = answers.message().await.map_err(failed)? {
         if let Some(selection) = &answer.selection {
             args.expect_some(selection)?;
         }
@@ -124,12 +125,6 @@ async fn query(args: &LogsArgs) -> Result<(), LogsError> {
         }
     }
     Ok(())
-}
-
-async fn next(
-    answers: &mut Streaming<QueryResponse>,
-) -> Result<Option<QueryResponse>, tonic::Status> {
-    answers.message().await
 }
 
 // === impl LogsArgs ===

@@ -58,7 +58,7 @@ pub(crate) enum LogsError {
 
 impl LogsError {
     /// What `status` of the receiver at `url` means.
-    pub(super) fn answer(url: &str, key_file: Option<&Path>, status: Status) -> Self {
+    pub(super) fn answer(url: &str, key_file: Option<&Path>, status: &Status) -> Self {
         let (url, reason) = (url.to_owned(), status.message().to_owned());
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => {
@@ -66,7 +66,7 @@ impl LogsError {
             }
             Code::InvalidArgument => Self::Pattern { reason },
             Code::Unimplemented => Self::NoReceiver { url, reason },
-            _ => Self::BrokenOff { url, reason: chain(&status) },
+            _ => Self::BrokenOff { url, reason: chain(status) },
         }
     }
 }
