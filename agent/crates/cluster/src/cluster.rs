@@ -111,14 +111,14 @@ impl Cluster {
         let (jobs, queued) = mpsc::channel(lookups::JOBS_QUEUED);
 
         let pods = PodSink { cluster: cluster.clone(), selection, jobs };
-        let selector = format!("spec.nodeName={}", node_name);
+        let selector = format!("spec.nodeName={node_name}");
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
             async move { cluster.watch(client, Resource::pods, selector).run(pods).await }
         }));
 
         let node = NodeSink { index: Arc::clone(&cluster.index) };
-        let selector = format!("metadata.name={}", node_name);
+        let selector = format!("metadata.name={node_name}");
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
             async move { cluster.watch(client, Resource::nodes, selector).run(node).await }

@@ -65,7 +65,7 @@ impl Link {
         self.metrics.set_connected(resource, true);
         for (problem, open) in state.leave(resource, None) {
             let after_seconds = open.since.elapsed().as_secs();
-            info!(problem = ?problem.0, after_seconds, "the Kubernetes API server answers again");
+            info!(problem = ?problem.0, after_seconds, "the Kubernetes API server gives what is asked for again");
         }
     }
 
@@ -100,10 +100,10 @@ impl Link {
         if news {
             warn!(
                 ?resource, kind = ?failure.kind, error, remedy,
-                "no answer from the Kubernetes API server; what is known stays, trying on"
+                "the Kubernetes API server does not give what is asked for; what is known stays, trying on"
             );
         } else {
-            debug!(?resource, kind = ?failure.kind, error, "still no answer");
+            debug!(?resource, kind = ?failure.kind, error, "still the same");
         }
         news
     }
