@@ -1,7 +1,7 @@
 //! How the API server is doing, as seen from here.
 //!
 //! In: the outcome of every request. Out: one log line when a problem begins and one when it is over, never one a
-//! retry; metrics; [`ClusterStatus`]. A problem that concerns the API server as a whole (unreachable, token refused) is one
+//! retry; metrics; [`crate::ClusterStatus`]. A problem that concerns the API server as a whole (unreachable, token refused) is one
 //! problem, whoever ran into it; a missing right is one of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
