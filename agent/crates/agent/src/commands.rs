@@ -20,7 +20,15 @@ pub(crate) fn print(text: &str) {
 
 /// Says what went wrong, with its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
-    drop(writeln!(std::io::stderr(), "hawsepipe: {error:#}"));
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Typed errors say their causes themselves.
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    drop(writeln!(std::io::stderr(), "hawsepipe: {text}"));
 }
 
 /// Cancelled at SIGTERM or SIGINT; the process ends at once at the second one.

@@ -126,7 +126,7 @@ impl Config {
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let raw: RawConfig = serde_yaml::from_str(text).map_err(|error| ConfigError::Syntax {
             path: path.to_owned(),
-            message: unknown::explain(&error.to_string()),
+            message: unknown::explain(&error),
         })?;
         Self::resolve(raw).map_err(|Wrong { key, reason, remedy }| ConfigError::Value {
             path: path.to_owned(),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tracing::callsite::Identifier;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -47,10 +48,15 @@ pub(crate) fn init(log: Log) -> Result<Suppressed, TryInitError> {
     let suppressed = Suppressed::default();
     let budget = Budget { spent: Mutex::default(), suppressed: suppressed.clone() };
     let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Libraries have their own idea of what is worth a line; theirs begin one level above ours.
+    // Libraries have their own idea of what is worth a line: kube's client writes the whole body of an answer that it
+    // cannot read.
     let ours = move |meta: &Metadata<'_>| {
-        let ours = meta.target().starts_with("hawsepipe");
-        *meta.level() <= log.level && (ours || *meta.level() <= tracing::Level::WARN)
+        let limit = match meta.target() {
+            target if target.starts_with("hawsepipe") => log.level,
+            target if target.starts_with("kube_client") => LevelFilter::ERROR,
+            _ => LevelFilter::WARN,
+        };
+        *meta.level() <= log.level.min(limit)
     };
     let layer = if log.json {
         writer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()

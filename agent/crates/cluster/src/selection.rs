@@ -31,7 +31,7 @@ impl Selection {
         attributes: &mut Attributes,
     ) {
         for (key, value) in labels.iter().filter(|(key, _)| self.labels.is_match(key)) {
-            attributes.set(format!("k8s.pod.label.{key}"), value.as_str());
+            attributes.set_text(format!("k8s.pod.label.{key}"), value);
         }
         for (key, value) in annotations.iter().filter(|(key, _)| self.annotations.is_match(key)) {
             attributes.set(format!("k8s.pod.annotation.{key}"), value.as_str());

@@ -90,12 +90,9 @@ impl Compressor {
     /// # Errors
     /// When zstd cannot allocate its context.
     pub fn new() -> Result<Self, CodecError> {
-        let zstd =
-            zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| CodecError::Broken {
-                what: "compress",
-                codec: Codec::Zstd,
-                source,
-            })?;
+        let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| {
+            CodecError::Broken { what: "compress", codec: Codec::Zstd, source }
+        })?;
         Ok(Self { zstd })
     }
 
@@ -104,11 +101,7 @@ impl Compressor {
     /// # Errors
     /// When the library fails, which only a lack of memory explains.
     pub fn compress(&mut self, codec: Codec, data: &[u8]) -> Result<Vec<u8>, CodecError> {
-        let broken = |source| CodecError::Broken {
-            what: "compress",
-            codec,
-            source,
-        };
+        let broken = |source| CodecError::Broken { what: "compress", codec, source };
         match codec {
             Codec::Identity => Ok(data.to_vec()),
             Codec::Zstd => {
@@ -137,20 +130,13 @@ impl fmt::Debug for Compressor {
 /// # Errors
 /// When the data is broken or would grow past the cap.
 pub fn decompress(codec: Codec, data: &[u8], cap: usize) -> Result<Vec<u8>, CodecError> {
-    let broken = |source| CodecError::Broken {
-        what: "decompress",
-        codec,
-        source,
-    };
+    let broken = |source| CodecError::Broken { what: "decompress", codec, source };
     let mut out = Vec::new();
     let limit = cap as u64 + 1;
     match codec {
         Codec::Identity => out.extend_from_slice(data),
         Codec::Gzip => {
-            GzDecoder::new(data)
-                .take(limit)
-                .read_to_end(&mut out)
-                .map_err(broken)?;
+            GzDecoder::new(data).take(limit).read_to_end(&mut out).map_err(broken)?;
         }
         Codec::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(data).map_err(broken)?;
@@ -203,11 +189,7 @@ mod tests {
         let mut compressor = Compressor::new().unwrap();
         for codec in CODECS {
             let packed = compressor.compress(codec, &data).unwrap();
-            assert_eq!(
-                decompress(codec, &packed, data.len()).unwrap(),
-                data,
-                "{codec}"
-            );
+            assert_eq!(decompress(codec, &packed, data.len()).unwrap(), data, "{codec}");
         }
     }
 
@@ -218,10 +200,7 @@ mod tests {
         for codec in CODECS {
             let packed = compressor.compress(codec, &data).unwrap();
             let error = decompress(codec, &packed, 1 << 20).unwrap_err();
-            assert!(
-                matches!(error, CodecError::TooLarge { .. }),
-                "{codec}: {error}"
-            );
+            assert!(matches!(error, CodecError::TooLarge { .. }), "{codec}: {error}");
         }
     }
 
@@ -229,10 +208,7 @@ mod tests {
     fn garbage_is_an_error() {
         for codec in [Codec::Gzip, Codec::Zstd] {
             let error = decompress(codec, b"no such thing", 1 << 20).unwrap_err();
-            assert!(
-                matches!(error, CodecError::Broken { .. }),
-                "{codec}: {error}"
-            );
+            assert!(matches!(error, CodecError::Broken { .. }), "{codec}: {error}");
         }
     }
 }

@@ -64,6 +64,11 @@ impl Attributes {
         }
     }
 
+    /// Sets `key` to a text as it is, also an empty one: a label without a value says something by being there.
+    pub fn set_text(&mut self, key: impl Into<String>, text: &str) {
+        self.0.insert(key.into(), Value::Str(text.to_owned()));
+    }
+
     /// Sets everything that `other` has.
     pub fn extend(&mut self, other: &Self) {
         for (key, value) in &other.0 {

@@ -3,8 +3,18 @@
 /// Below this likeness (Jaro-Winkler, 0 to 1) a key is another one rather than a misspelt one.
 const ALIKE: f64 = 0.75;
 
+/// The error with its place, and with the key that was probably meant.
+pub(super) fn explain(error: &serde_yaml::Error) -> String {
+    let mut message = error.to_string();
+    // The reader leaves out the place when it is the very first.
+    if !message.contains(" at line ") {
+        message.push_str(" at line 1 column 1");
+    }
+    suggest(&message)
+}
+
 /// Adds to "unknown field `a`, expected one of `b`, `c`" which one was probably meant.
-pub(super) fn explain(message: &str) -> String {
+fn suggest(message: &str) -> String {
     let Some((_, behind)) = message.split_once("unknown field `") else {
         return message.to_owned();
     };

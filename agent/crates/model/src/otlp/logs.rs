@@ -110,10 +110,7 @@ impl LogsRequest {
     /// An empty request with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(capacity),
-            ..Self::default()
-        }
+        Self { bytes: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// Bytes so far.
@@ -222,9 +219,7 @@ mod tests {
 
     fn attributes_of(list: &[KeyValue]) -> Vec<(String, Any)> {
         let value = |pair: &KeyValue| pair.value.clone().and_then(|v| v.value).unwrap();
-        list.iter()
-            .map(|pair| (pair.key.clone(), value(pair)))
-            .collect()
+        list.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
     }
 
     #[test]
@@ -240,11 +235,7 @@ mod tests {
         let decoded = ExportLogsServiceRequest::decode(request.finish()).unwrap();
         let resource = decoded.resource_logs[0].resource.clone().unwrap();
         let string = |text: &str| Any::StringValue(text.to_owned());
-        let list = ["a", "b"]
-            .map(|t| AnyValue {
-                value: Some(string(t)),
-            })
-            .to_vec();
+        let list = ["a", "b"].map(|t| AnyValue { value: Some(string(t)) }).to_vec();
         assert_eq!(
             attributes_of(&resource.attributes),
             vec![
