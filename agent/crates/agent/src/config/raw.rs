@@ -112,13 +112,18 @@ pub(super) enum RawProtocol {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAuth {
-    /// The header that carries the key, for instance x-api-key.
+    /// The header that carries the key. Default x-api-key.
+    #[serde(default = "api_key")]
     pub(super) header: Text,
     /// The header's value, `{key}` standing for the key. Default `{key}`.
     #[serde(default = "key_alone")]
     pub(super) format: Text,
     /// The file that holds the key; it is read again when it changes.
     pub(super) key_file: Text,
+}
+
+fn api_key() -> Text {
+    Text("x-api-key".to_owned())
 }
 
 fn key_alone() -> Text {
