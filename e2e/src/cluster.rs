@@ -2,9 +2,10 @@
 //! the runner counts as skipped.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -213,8 +214,15 @@ pub(crate) fn stream(
     mut line: impl FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let shown = cmd::show(command);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("no output")?;
+    let mut errors = child.stderr.take().context("no errors")?;
+    let errors = thread::spawn(move || {
+        let mut text = String::new();
+        drop(errors.read_to_string(&mut text));
+        text
+    });
     let mut reader = BufReader::with_capacity(1 << 20, output);
     let mut bytes = Vec::new();
     let mut result = Ok(());
@@ -229,9 +237,10 @@ pub(crate) fn stream(
         drop(child.kill());
     }
     let status = child.wait()?;
+    let errors = errors.join().unwrap_or_default();
     result?;
     if !status.success() {
-        bail!("{shown}: {status}");
+        bail!("{shown}: {status}\n{}", cmd::tail(&errors));
     }
     Ok(())
 }

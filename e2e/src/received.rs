@@ -128,13 +128,18 @@ pub(crate) fn query<'a>(namespace: &'a str, pod: Option<&'a str>) -> Vec<&'a str
 /// Reads what a `hawsepipe logs -o json` prints, however it is run.
 pub(crate) fn read_from(command: &mut Command) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    cluster::stream(command, |line| {
+    let read = cluster::stream(command, |line| {
         let record = serde_json::from_str(line)
             .with_context(|| format!("hawsepipe logs -o json printed {line:?}"))?;
         records.push(record);
         Ok(())
-    })?;
-    Ok(records)
+    });
+    match read {
+        // Said with exit code 1, as kubectl does for a pod that does not exist.
+        Err(error) if error.to_string().contains("has no logs of") => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(records),
+    }
 }
 
 /// The lines by run, in the order in which they came.

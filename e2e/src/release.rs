@@ -71,7 +71,7 @@ pub(crate) fn helm_upgrade(cluster: &Cluster, more: &Value) -> Result<()> {
         "cluster": {"name": CLUSTER_NAME},
         "receiver": {"enabled": true, "auth": {"existingSecret": RECEIVER_SECRET}},
         // The endpoint is the receiver's, filled in by the chart; the key is the agents' own.
-        "destinations": {"receiver": {"auth": {"existingSecret": AGENT_SECRET}}},
+        "destinations": {"receiver": {"auth": {"existingSecret": AGENT_SECRET, "header": "x-api-key"}}},
     });
     // JSON is YAML.
     let values = cluster.work().run_file("values.yaml", values.to_string())?;
