@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::promise::{Promise, Suite};
@@ -25,7 +25,9 @@ fn gone(cluster: &Cluster) -> Result<()> {
     let namespace = Namespace::create(cluster, "gone")?;
     let agent = release::agent_pod(cluster)?;
     // The newest revision the agent's watch can know, and then changes that it does not see.
-    let old = text(&cluster.get(&["pods", "-n", &namespace.name])?["metadata"]["resourceVersion"]);
+    let pods = format!("/api/v1/namespaces/{}/pods?limit=1", namespace.name);
+    let pods: Value = serde_json::from_str(&cluster.kubectl(&["get", "--raw", &pods])?)?;
+    let old = text(&pods["metadata"]["resourceVersion"]);
     for round in 0..5 {
         let name = format!("churn-{round}");
         cluster.kubectl(&["create", "configmap", &name, "-n", &namespace.name])?;

@@ -35,7 +35,7 @@ fn idle(cluster: &Cluster) -> Result<()> {
     };
     let (now, peak) = (memory("VmRSS:")?, memory("VmHWM:")?);
     println!(
-        "          agent, idle: {now:.1} MiB RSS (peak {peak:.1} MiB), {:.2} % of a core over {} s",
+        "          agent, idle: {now:.1} MiB RSS (peak {peak:.1} MiB), {:.3} % of a core over {} s",
         cores * 100.0,
         WINDOW.as_secs()
     );
@@ -50,14 +50,16 @@ fn idle(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// User and system time, fields 14 and 15 of /proc/PID/stat in ticks of 10 ms (proc(5)).
+/// Time on a CPU, all threads: the first field of /proc/PID/task/TID/schedstat, in nanoseconds (the
+/// kernel's Documentation/scheduler/sched-stats.rst). The ticks of /proc/PID/stat are too coarse.
 fn cpu_seconds(cluster: &Cluster, pid: u32) -> Result<f64> {
-    let stat = cluster.node_shell(&format!("cat /proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit_once(") ").context("stat")?.1.split(' ').collect();
-    let ticks = |index: usize| -> Result<f64> {
-        Ok(fields.get(index).context("stat is short")?.parse::<f64>()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
+    let threads = cluster.node_shell(&format!("cat /proc/{pid}/task/*/schedstat"))?;
+    let mut nanoseconds = 0;
+    for line in threads.lines() {
+        let first = line.split(' ').next().context("schedstat is empty")?;
+        nanoseconds += first.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
 /// A Kubernetes quantity with one of the suffixes that the chart uses.

@@ -300,4 +300,6 @@ fn logs(raw: &raw::RawLogs, metadata_timeout: Duration, has_labels: bool) -> Res
 }
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod tests;

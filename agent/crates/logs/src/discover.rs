@@ -25,8 +25,8 @@ pub(crate) struct Discovery {
     pods: HashMap<PathBuf, Arc<PodDir>>,
     root_error: bool,
     root_watched: bool,
-    /// What is found now was there before the agent.
-    first: bool,
+    /// When the agent started, nanoseconds since the epoch.
+    started: i64,
 }
 
 /// What discovery needs of the rest.
@@ -37,7 +37,7 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Discovery {
-    pub(crate) fn new(root: PathBuf, max_record_bytes: usize) -> Self {
+    pub(crate) fn new(root: PathBuf, max_record_bytes: usize, started: i64) -> Self {
         Self {
             root,
             max_record_bytes,
@@ -47,7 +47,7 @@ impl Discovery {
             pods: HashMap::new(),
             root_error: false,
             root_watched: false,
-            first: true,
+            started,
         }
     }
 
@@ -70,7 +70,6 @@ impl Discovery {
     /// Looks at everything; the streams that may have something to read.
     pub(crate) fn scan_all(&mut self, begin: Begin, around: &mut Surroundings<'_>) -> Vec<usize> {
         self.scan_root(begin, around);
-        self.first = false;
         let pods: Vec<_> = self.pods.keys().cloned().collect();
         for dir in pods {
             self.scan_pod(&dir, begin, around);
@@ -169,7 +168,7 @@ impl Discovery {
             if !stream.is_excluded(around.selection) {
                 stream.polled = !around.wake.watch(&container_dir);
                 stream.scan(begin, around.metrics);
-                stream.backlog = begin == Begin::Start && self.first;
+                stream.backlog = stream.is_older_than(self.started);
             }
             let id = self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);

@@ -51,8 +51,12 @@ pub(crate) enum Turn {
 pub(crate) enum Begin {
     /// At its first byte.
     Start,
-    /// At its end; segments that are rotated already are passed over.
-    End,
+    /// At its end, if it was born before this time (nanoseconds since the epoch); segments that are rotated already
+    /// are passed over then.
+    End {
+        /// When the agent started.
+        born_before: i64,
+    },
 }
 
 /// The resource of one run of the container, and what it was made from.
@@ -145,6 +149,11 @@ impl ContainerStream {
         self.included == Some(false)
     }
 
+    /// Whether something in it was there before this time (nanoseconds since the epoch).
+    pub(crate) fn is_older_than(&self, time: i64) -> bool {
+        self.segments.iter().any(|segment| segment.id.born_nanos < time)
+    }
+
     /// The folder is not there any more.
     pub(crate) fn set_gone(&mut self) {
         self.gone = true;
@@ -223,7 +232,9 @@ impl ContainerStream {
         match Segment::open(&path, name) {
             Ok(Some(mut segment)) => {
                 self.refused.remove(&path);
-                if begin == Begin::End {
+                if let Begin::End { born_before } = begin
+                    && segment.id.born_nanos < born_before
+                {
                     if rotated {
                         self.done.insert(segment.id);
                         return;

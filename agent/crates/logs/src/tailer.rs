@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_model::codec::CodecError;
 use hawsepipe_model::{Attributes, FrameSink, PodDirectory, PreferredCodec};
@@ -37,6 +37,9 @@ const COOL: Duration = Duration::from_secs(3);
 const HOT_SCAN: Duration = Duration::from_millis(500);
 /// How often it is looked whether the backlog may go on.
 const PACE: Duration = Duration::from_millis(20);
+/// File systems stamp births with the kernel's coarse clock, which stands still for a tick: 10 ms at the slowest
+/// (`CONFIG_HZ=100`). A file that is that little older than the agent is taken for a new one.
+const CLOCK_GRAIN: Duration = Duration::from_millis(20);
 /// Wakes closer together than this are one.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 
@@ -110,11 +113,14 @@ impl Tailer {
         codec: Arc<PreferredCodec>,
         metrics: Metrics,
     ) -> Result<Self, TailerError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = i64::try_from((now - CLOCK_GRAIN.min(now)).as_nanos()).unwrap_or(i64::MAX);
         let wake = Wake::new();
         let waker = wake.waker();
         let status = Arc::new(Mutex::new(Status::default()));
         let framer = Framer::new(Arc::clone(&sink), codec, metrics.clone())?;
-        let discovery = Discovery::new(settings.pods_path.clone(), settings.max_record_bytes);
+        let discovery =
+            Discovery::new(settings.pods_path.clone(), settings.max_record_bytes, started);
         let worker = Worker {
             discovery,
             wake,
@@ -126,6 +132,7 @@ impl Tailer {
             ready: VecDeque::new(),
             ticking: BTreeSet::new(),
             chunk: vec![0; CHUNK],
+            started,
             settings,
         };
         let thread = std::thread::Builder::new()
@@ -178,6 +185,8 @@ struct Worker {
     /// Streams that are looked at on every tick.
     ticking: BTreeSet<usize>,
     chunk: Vec<u8>,
+    /// When the agent started, nanoseconds since the epoch: what is older is the backlog.
+    started: i64,
 }
 
 /// How far a round of turns came.
@@ -195,7 +204,7 @@ impl Worker {
     fn run(mut self) {
         let begin = match self.settings.start_at {
             StartAt::All => Begin::Start,
-            StartAt::New => Begin::End,
+            StartAt::New => Begin::End { born_before: self.started },
         };
         self.rescan(begin);
         let (mut last_rescan, mut last_tick) = (Instant::now(), Instant::now());

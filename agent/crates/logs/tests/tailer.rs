@@ -1,6 +1,8 @@
 //! The log path against real files, with a queue that keeps what it is given. The runtime and the kubelet are played
 //! by the test: it writes, renames and deletes as they do.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -23,16 +25,17 @@ use prost::Message;
 const DEADLINE: Duration = Duration::from_secs(30);
 const CAPACITY: usize = 64 << 20;
 
-/// A queue that keeps everything, and can be made to refuse.
+/// A queue that keeps everything, and can be made to refuse, or to look used.
 #[derive(Default)]
 struct Kept {
     frames: Mutex<Vec<Frame>>,
     full: Mutex<bool>,
+    used: Mutex<usize>,
 }
 
 impl FrameSink for Kept {
     fn room(&self) -> Room {
-        let free = if *self.full.lock() { 0 } else { CAPACITY };
+        let free = if *self.full.lock() { 0 } else { CAPACITY - *self.used.lock() };
         Room { free, capacity: CAPACITY }
     }
 
@@ -178,6 +181,13 @@ fn wait(condition: impl Fn() -> bool, seen: impl Fn() -> String) {
         assert!(start.elapsed() < DEADLINE, "not in time; seen: {}", seen());
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until the file is older than an agent that starts now, also by a coarse clock.
+fn let_age(path: &Path) {
+    let born = fs::metadata(path).unwrap().created().unwrap();
+    let old = Duration::from_millis(100);
+    wait(|| born.elapsed().is_ok_and(|age| age > old), || format!("{:?}", born.elapsed()));
 }
 
 fn append(path: &Path, text: impl AsRef<[u8]>) {
@@ -395,6 +405,7 @@ fn start_at_new_passes_over_what_is_older_than_the_agent() {
     let dir = rig.container("ns_pod_uid", "c");
     append(&dir.join("0.log.20261122-100000"), lines(0..10));
     append(&dir.join("0.log"), lines(10..20));
+    let_age(&dir.join("0.log"));
     rig.start();
     let tailer = rig.tailer.as_ref().unwrap();
     wait(|| tailer.status().streams == 1, || format!("{:?}", tailer.status()));
@@ -536,4 +547,43 @@ fn a_missing_folder_of_pods_is_waited_for() {
     fs::create_dir_all(&dir).unwrap();
     append(&dir.join("0.log"), lines(0..3));
     rig.wait_for(3);
+}
+
+#[test]
+fn new_lines_do_not_wait_behind_a_backlog() {
+    let mut rig = Rig::new();
+    let old = rig.container("ns_old_uid-1", "c").join("0.log");
+    append(&old, lines(0..1000));
+    let_age(&old);
+    // A quarter of the queue is in use, as when a destination is slower than reading.
+    *rig.sink.used.lock() = CAPACITY / 4;
+    rig.start();
+    let new = rig.container("ns_new_uid-2", "c").join("0.log");
+    append(&new, lines(0..10));
+    let records = rig.wait_for(10);
+    assert!(records.iter().all(|record| record.text("k8s.pod.name") == "new"));
+    *rig.sink.used.lock() = 0;
+    rig.wait_for(1010);
+    // What the old pod writes from now on is new.
+    *rig.sink.used.lock() = CAPACITY / 4;
+    append(&old, lines(1000..1010));
+    rig.wait_for(1020);
+}
+
+#[test]
+fn a_loud_pod_does_not_starve_a_quiet_one() {
+    let mut rig = Rig::new();
+    *rig.sink.full.lock() = true;
+    rig.start();
+    let loud = rig.container("ns_loud_uid-1", "c").join("0.log");
+    append(&loud, lines(0..200_000));
+    append(&rig.container("ns_quiet_uid-2", "c").join("0.log"), lines(0..10));
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(|| tailer.status().open_files == 2, || format!("{:?}", tailer.status()));
+    *rig.sink.full.lock() = false;
+    let records = rig.wait_for(200_010);
+    let last_quiet = records.iter().rposition(|record| record.text("k8s.pod.name") == "quiet");
+    // Two chunks of the loud one's lines, at most, stand before them: one a turn.
+    let two_chunks = 2 * (256 << 10) / line("0").len();
+    assert!(last_quiet.unwrap() < two_chunks, "{last_quiet:?} of {two_chunks}");
 }
