@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -19,6 +20,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// Below the second that a probe waits by default.
+const READY_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// What `/readyz` says.
 #[derive(Debug, Serialize)]
@@ -99,7 +103,16 @@ struct Page {
 }
 
 async fn readyz(State(page): State<Arc<Page>>) -> Response {
-    let readiness = page.shown.readiness();
+    // It writes to a disk, which may hang.
+    let asked = tokio::task::spawn_blocking(move || page.shown.readiness());
+    let readiness = match tokio::time::timeout(READY_TIMEOUT, asked).await {
+        Ok(Ok(readiness)) => readiness,
+        Ok(Err(error)) => Readiness { ready: false, messages: vec![error.to_string()] },
+        Err(_) => {
+            let message = format!("the spool's disk does not answer within {READY_TIMEOUT:?}");
+            Readiness { ready: false, messages: vec![message] }
+        }
+    };
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(readiness)).into_response()
 }

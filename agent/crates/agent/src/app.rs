@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, AdminError, Readiness, Shown};
@@ -137,6 +138,22 @@ impl Agent {
         self.shown.destinations.iter().map(StatusHandle::get).collect()
     }
 
+    /// Waits until a part ends that should not, and says which. Nobody would read or send in its place.
+    pub(crate) async fn failed(&mut self) -> &'static str {
+        let mut ticks = interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                Some(_) = self.destinations.join_next() => return "a destination's task ended",
+                _ = ticks.tick() => {
+                    let runs = |tailer: &logs::Tailer| tailer.is_running();
+                    if !self.shown.tailer.lock().as_ref().is_some_and(runs) {
+                        return "the log thread ended";
+                    }
+                }
+            }
+        }
+    }
+
     /// Ends: sources first, then what they gave is sent, for at most `shutdownTimeout`. True when all of it was.
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
@@ -186,7 +203,7 @@ fn register_lane(registry: &mut Registry, lane: &Lane) {
     let spool = registry.sub_registry_with_prefix("spool");
     let capacity = i64::try_from(lane.usage().capacity).unwrap_or(i64::MAX);
     spool.register_with_unit(
-        "files_capacity",
+        "files_max",
         "Budget of the files lane",
         Unit::Bytes,
         ConstGauge::new(capacity),

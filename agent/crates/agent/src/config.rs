@@ -20,8 +20,8 @@ use tracing::level_filters::LevelFilter;
 
 use raw::{RawConfig, RawDestination};
 
-/// A record larger than this does not fit the queue's smallest budget four times over; see [`MIN_FILES_FACTOR`].
-const FRAME_BYTES: usize = 2 << 20;
+/// What a frame may cost the queue beside its largest record, in bytes.
+const FRAME_HEADROOM: usize = 2 << 20;
 /// The queue holds at least this many of the largest frames, so that reading, sending and the next frame overlap.
 const MIN_FILES_FACTOR: usize = 4;
 
@@ -156,7 +156,7 @@ impl Config {
         let destinations = destinations.collect::<Result<_, Wrong>>()?;
         let kubernetes = kubernetes(&raw.kubernetes)?;
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
-        let largest = FRAME_BYTES + logs.max_record_bytes;
+        let largest = FRAME_HEADROOM + logs.max_record_bytes;
         let files_max_bytes = raw.spool.files.max_bytes.0;
         if files_max_bytes < MIN_FILES_FACTOR * largest {
             let least = (MIN_FILES_FACTOR * largest).div_ceil(1 << 20);

@@ -13,8 +13,10 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use hawsepipe_receive::StartError;
 use tracing::level_filters::LevelFilter;
 
+use crate::commands::receive::ReceiveError;
 use crate::config::{ConfigError, Log};
 
 /// sysexits.h: the command was used incorrectly.
@@ -58,10 +60,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             commands::complain(&error);
-            let usage = error.downcast_ref::<ConfigError>().is_some();
-            if usage { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
+            if is_usage(&error) { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether what was given is wrong, rather than what it met.
+fn is_usage(error: &anyhow::Error) -> bool {
+    let settings = |error: &ReceiveError| {
+        matches!(error, ReceiveError::Start(StartError::Key(_) | StartError::Tls(_)))
+    };
+    error.downcast_ref::<ConfigError>().is_some() || error.downcast_ref().is_some_and(settings)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

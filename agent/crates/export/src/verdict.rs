@@ -53,12 +53,7 @@ impl Said<'_> {
 
 /// A verdict that holds everything until someone changes something.
 pub(crate) fn blocked(kind: BlockedReason, reason: String) -> Verdict {
-    let label = match kind {
-        BlockedReason::KeyUnreadable => "key_unreadable",
-        BlockedReason::KeyRefused => "key_refused",
-        BlockedReason::Destination => "blocked",
-    };
-    Verdict { outcome: Outcome::Blocked { kind, reason }, label }
+    Verdict { outcome: Outcome::Blocked { kind, reason }, label: kind.name() }
 }
 
 /// The verdict on an answer whose code is not `Ok`.

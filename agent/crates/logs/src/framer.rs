@@ -16,7 +16,7 @@ use hawsepipe_model::{
 };
 
 use crate::join::Line;
-use crate::metrics::{CUT, Metrics};
+use crate::metrics::{CUT, Metrics, NOT_SPOOLED};
 
 /// A frame is closed when it has this many bytes before compression: the largest read that may still follow keeps it
 /// within about 1 MiB, far below the 4 MiB that gRPC servers take by default.
@@ -152,17 +152,20 @@ impl Framer {
         let codec = self.codec.get();
         let records = self.request.records();
         let bytes = self.request.finish();
-        let frame = Frame {
-            signal: Signal::Logs,
-            codec,
-            uncompressed_len: bytes.len(),
-            records,
-            payload: Bytes::from(self.compressor.compress(codec, bytes)?),
-            covers: std::mem::take(&mut self.covers),
-        };
+        let uncompressed_len = bytes.len();
+        let covers = std::mem::take(&mut self.covers);
+        let packed = self.compressor.compress(codec, bytes).map_err(FlushError::from);
         self.request.clear();
-        let len = frame.payload.len() as u64;
-        self.append(frame, stopped)?;
+        let appended = packed.and_then(|payload| {
+            let (signal, payload) = (Signal::Logs, Bytes::from(payload));
+            let len = payload.len() as u64;
+            let frame = Frame { signal, codec, uncompressed_len, records, payload, covers };
+            self.append(frame, stopped).map(|()| len)
+        });
+        let len = appended.inspect_err(|_| {
+            self.metrics.lost_bytes.get_or_create(&NOT_SPOOLED).inc_by(uncompressed_len as u64);
+            self.metrics.lost_records.get_or_create(&NOT_SPOOLED).inc_by(records);
+        })?;
         self.metrics.records.inc_by(records);
         self.metrics.frames.inc();
         self.metrics.frame_bytes.inc_by(len);

@@ -16,6 +16,8 @@ pub(crate) struct LossLabels {
 
 /// A line was longer than `logs.maxRecordBytes`: what was cut off it.
 pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
+/// A frame that could not be put into the spool.
+pub(crate) const NOT_SPOOLED: LossLabels = LossLabels { reason: "not_spooled" };
 /// Runs of NUL bytes, holes that a power cut leaves in a file.
 pub(crate) const NUL: LossLabels = LossLabels { reason: "nul_bytes" };
 
@@ -67,8 +69,8 @@ impl Metrics {
             self.unparsed.clone(),
         );
         logs.register(
-            "metadata_incomplete_streams",
-            "Streams whose pod's metadata did not come in time",
+            "incomplete_metadata_streams",
+            "Runs of containers whose metadata did not come in time",
             self.incomplete_metadata.clone(),
         );
         logs.register(
@@ -97,13 +99,13 @@ impl Metrics {
         let loss = registry.sub_registry_with_prefix("loss");
         loss.register_with_unit(
             "log",
-            "Bytes of logs that were not delivered, by reason",
+            "Bytes of logs that were not put into the spool, by reason; what destinations rejected is under export",
             Unit::Bytes,
             self.lost_bytes.clone(),
         );
         loss.register(
             "log_records",
-            "Log records that were not delivered whole, by reason",
+            "Log records that were not put whole into the spool, by reason",
             self.lost_records.clone(),
         );
     }

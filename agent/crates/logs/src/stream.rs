@@ -151,7 +151,8 @@ impl ContainerStream {
 
     /// Whether something in it was there before this time (nanoseconds since the epoch).
     pub(crate) fn is_older_than(&self, time: i64) -> bool {
-        self.segments.iter().any(|segment| segment.id.born_nanos < time)
+        let older = |born| born != 0 && born < time;
+        self.segments.iter().any(|segment| older(segment.id.born_nanos))
     }
 
     /// The folder is not there any more.
@@ -222,6 +223,9 @@ impl ContainerStream {
                 self.polled |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
                 self.open(path, name, begin, metrics);
             }
+        }
+        for segment in &mut self.segments {
+            segment.unlinked = !present.contains(&segment.id);
         }
         self.segments.make_contiguous().sort_by(|a, b| a.name.cmp(&b.name));
         self.done.retain(|id| present.contains(id));
@@ -330,6 +334,8 @@ impl ContainerStream {
         }
         let read = segment.read(chunk)?;
         if read == 0 {
+            // The last read filled the chunk to the file's last byte.
+            segment.seen = segment.offset;
             return Ok(false);
         }
         let at_end = read < chunk.len();
@@ -416,6 +422,9 @@ impl ContainerStream {
             }
         }
         self.waiting = None;
+        if !complete && !flows {
+            context.metrics.incomplete_metadata.inc();
+        }
         if self.included.is_none() {
             let labels = pod.as_ref().map(|pod| &pod.labels);
             let (namespace, name) = (&self.pod.namespace, &self.pod.pod);
@@ -430,11 +439,7 @@ impl ContainerStream {
                 self.included = Some(true);
             }
         }
-        let missing = context.pods.expected() && pod.is_none();
-        if missing && !flows {
-            context.metrics.incomplete_metadata.inc();
-        }
-        let attributes = self.attributes(restart, pod.as_deref(), &node, missing, context);
+        let attributes = self.attributes(restart, pod.as_deref(), &node, complete, context);
         let bytes: Arc<[u8]> = encode_resource(&attributes).into();
         self.resource = Some(Resource { restart, pod, node, bytes: Arc::clone(&bytes) });
         Some(bytes)
@@ -446,7 +451,7 @@ impl ContainerStream {
         restart: u32,
         pod: Option<&PodMeta>,
         node: &NodeMeta,
-        missing: bool,
+        complete: bool,
         context: &Context<'_>,
     ) -> Attributes {
         let mut attributes = node.attributes.clone();
@@ -459,7 +464,7 @@ impl ContainerStream {
         attributes.set("k8s.pod.name", self.pod.pod.as_str());
         attributes.set("k8s.container.name", self.container.as_str());
         attributes.set("k8s.container.restart_count", i64::from(restart));
-        if missing {
+        if !complete {
             attributes.set("hawsepipe.metadata.complete", false);
         }
         attributes.extend(context.attributes);

@@ -1,9 +1,9 @@
 //! The log thread: it finds, waits, reads in turns, and hands frames to the queue.
 //!
 //! In: [`Settings`], a [`PodDirectory`], a [`FrameSink`]. Out: frames. Always: a stream reads at most one chunk a
-//! turn, and every stream that has something gets its turn; what was there before the agent is read when no
-//! other stream has anything and the queue is nearly empty, so that new lines do not wait behind it; when the queue
-//! is full nothing is read, but new files are still opened, so that they can be read later even if they are deleted.
+//! turn, and every stream that has something gets its turn; of what was there before the agent, one chunk is read
+//! after each round of the others' turns while the queue is nearly empty, so that new lines do not wait behind it; when
+//! the queue is full nothing is read, but new files are still opened, so that they can be read later even if they are deleted.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -408,9 +408,7 @@ impl Worker {
 
     fn flush(&mut self) {
         let waker = self.wake.waker();
-        if let Err(error) = self.framer.flush(&|| waker.is_stopped())
-            && !waker.is_stopped()
-        {
+        if let Err(error) = self.framer.flush(&|| waker.is_stopped()) {
             tracing::error!(%error, "cannot put a frame of logs into the spool; it is lost");
         }
     }

@@ -587,3 +587,31 @@ fn a_loud_pod_does_not_starve_a_quiet_one() {
     let two_chunks = 2 * (256 << 10) / line("0").len();
     assert!(last_quiet.unwrap() < two_chunks, "{last_quiet:?} of {two_chunks}");
 }
+
+#[test]
+fn a_rotated_file_of_exactly_one_read_is_left_for_its_successor() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "c");
+    let text = line(&"x".repeat(64 - line("").len()));
+    assert_eq!(text.len(), 64);
+    append(&dir.join("0.log.20261122-100000"), text.repeat((256 << 10) / 64));
+    append(&dir.join("0.log"), lines(0..10));
+    rig.start();
+    let records = rig.wait_for((256 << 10) / 64 + 10);
+    assert_eq!(records.last().unwrap().body, "9");
+}
+
+#[test]
+fn a_file_that_is_deleted_while_its_folder_stays_is_read_and_let_go() {
+    let mut rig = Rig::new();
+    rig.start();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..10));
+    rig.wait_for(10);
+    fs::remove_file(&log).unwrap();
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(|| tailer.status().open_files == 0, || format!("{:?}", tailer.status()));
+    append(&log, lines(10..20));
+    rig.wait_for(20);
+    assert_eq!(rig.bodies(), numbers(0..20));
+}

@@ -47,12 +47,20 @@ pub enum BlockedReason {
     Destination,
 }
 
-impl fmt::Display for BlockedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BlockedReason {
+    /// The word for it, in metrics and in `/status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::KeyUnreadable => "key_unreadable",
             Self::KeyRefused => "key_refused",
             Self::Destination => "destination",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BlockedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

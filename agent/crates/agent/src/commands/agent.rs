@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::app::Agent;
@@ -23,8 +24,14 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config)?;
     let suppressed = telemetry::init(config.log)?;
     let stop = stop_signal()?;
-    let agent = Agent::start(config, &suppressed).await?;
-    stop.cancelled().await;
+    let mut agent = Agent::start(config, &suppressed).await?;
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        what = agent.failed() => Some(what),
+    };
     agent.stop().await;
-    Ok(ExitCode::SUCCESS)
+    match failed {
+        None => Ok(ExitCode::SUCCESS),
+        Some(what) => bail!("{what} by itself; this is a defect of ours, the log above says more"),
+    }
 }
