@@ -71,7 +71,7 @@ pub(crate) fn helm_upgrade(cluster: &Cluster, more: &Value) -> Result<()> {
         "cluster": {"name": CLUSTER_NAME},
         "receiver": {"enabled": true, "auth": {"existingSecret": RECEIVER_SECRET}},
         // The endpoint is the receiver's, filled in by the chart; the key is the agents' own.
-        "destinations": {"receiver": {"auth": {"existingSecret": AGENT_SECRET, "header": "x-api-key"}}},
+        "destinations": {"receiver": {"auth": {"existingSecret": AGENT_SECRET}}},
     });
     // JSON is YAML.
     let values = cluster.work().run_file("values.yaml", values.to_string())?;
@@ -102,7 +102,19 @@ pub(crate) fn uninstall(cluster: &Cluster) -> Result<()> {
     if is_installed(cluster) {
         cluster.helm(&["uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", "90s"])?;
     }
-    let delete = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s"];
+    // The manifests name everything else there can be, the namespace too.
+    delete_manifests(cluster)
+}
+
+/// The folder of the rendered manifests.
+pub(crate) fn manifests() -> String {
+    Work::repository().join("manifests").display().to_string()
+}
+
+/// `kubectl delete -f manifests/`. The namespace is the first to go and takes along what is deleted
+/// by name after it.
+pub(crate) fn delete_manifests(cluster: &Cluster) -> Result<()> {
+    let delete = ["delete", "-f", &manifests(), "--ignore-not-found", "--timeout=90s"];
     cluster.kubectl(&delete).map(drop)
 }
 

@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::cluster::Cluster;
 use crate::promise::{Promise, Suite};
 use crate::received::{self, Wanted};
-use crate::work::Work;
 use crate::workload::{self, Namespace, STAY, burst, container, pod_spec};
 use crate::{objects, release};
 
@@ -24,8 +23,7 @@ fn manifests(cluster: &Cluster) -> Result<()> {
     release::load_image(cluster)?;
     release::uninstall(cluster)?;
     let before = objects::settled(cluster)?;
-    let folder = Work::repository().join("manifests").display().to_string();
-    cluster.kubectl(&["apply", "-f", &folder])?;
+    cluster.kubectl(&["apply", "-f", &release::manifests()])?;
     release::set_secret(cluster, "hawsepipe-key", &release::random_key()?)?;
     release::wait_ready(cluster)?;
     {
@@ -41,7 +39,6 @@ fn manifests(cluster: &Cluster) -> Result<()> {
             anyhow::ensure!(label.as_deref() == Some("apply"), "the label is {label:?}");
         }
     }
-    // The namespace is the first to go and takes along what is deleted by name after it.
-    cluster.kubectl(&["delete", "-f", &folder, "--ignore-not-found", "--timeout=90s"])?;
+    release::delete_manifests(cluster)?;
     objects::wait_for_nothing_beyond(cluster, &before)
 }
