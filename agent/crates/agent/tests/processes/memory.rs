@@ -9,6 +9,8 @@ use crate::rig::Rig;
 use crate::two_destinations::Noise;
 
 const LINE: usize = 100_000_000;
+/// One piece of it; a runtime's have 16 KiB.
+const PIECE: usize = 16_000;
 /// `spool.files.maxBytes`, and the program itself with a frame under way at each place.
 const BOUND: u64 = (16 + 64) << 20;
 
@@ -26,15 +28,12 @@ fn a_line_and_a_burst_of_100_mb_while_the_receiver_is_down_stay_within_the_bound
     let settings = Settings { files_max_bytes: "16MiB", ..Settings::to(address) };
     let mut agent = rig.agent(&settings);
 
-    let long = rig.pod("long");
-    let file = OpenOptions::new().append(true).open(long.dir.join("0.log")).unwrap();
-    let mut file = BufWriter::new(file);
-    file.write_all(b"2026-01-01T00:00:00Z stdout F ").unwrap();
     let mut noise = Noise(1);
-    let some = noise.text(1_000_000);
-    (0..LINE / some.len()).for_each(|_| file.write_all(some.as_bytes()).unwrap());
-    file.write_all(b"\n").unwrap();
-    file.flush().unwrap();
+    let some = noise.text(PIECE);
+    let part = |tag| format!("2026-01-01T00:00:00Z stdout {tag} {some}");
+    // As a runtime writes it, in pieces; and in one, as none does.
+    write_long(&rig, "pieces", "", &format!("{}\n", part('P')), &format!("{}\n", part('F')));
+    write_long(&rig, "long", &part('F'), &some, "\n");
 
     let mut burst = rig.pod("burst");
     let texts: Vec<_> = (0..1000).map(|_| noise.text(10_000)).collect();
@@ -44,14 +43,28 @@ fn a_line_and_a_burst_of_100_mb_while_the_receiver_is_down_stay_within_the_bound
     assert!(held <= BOUND, "{held} bytes");
 
     let mut receiver = rig.receiver_at(address, "data");
-    receiver.wait_for_records(1 + burst.written());
+    receiver.wait_for_records(2 + burst.written());
     let drained = peak(&agent);
     assert!(drained <= BOUND, "{drained} bytes");
     agent.stop();
     let records = receiver.records();
     burst.assert_exact(&records);
-    let cut = records.iter().find(|record| record["pod"] == "long").unwrap();
-    assert_eq!(cut["body"].as_str().unwrap().len(), 1 << 20);
-    assert_eq!(cut["attributes"]["hawsepipe.log.truncated"], true);
-    assert_eq!(cut["attributes"]["hawsepipe.log.original_bytes"], LINE);
+    for pod in ["pieces", "long"] {
+        let cut = records.iter().find(|record| record["pod"] == pod).unwrap();
+        assert_eq!(cut["body"].as_str().unwrap().len(), 1 << 20, "{pod}");
+        assert_eq!(cut["attributes"]["hawsepipe.log.truncated"], true, "{pod}");
+        assert_eq!(cut["attributes"]["hawsepipe.log.original_bytes"], LINE, "{pod}");
+    }
+}
+
+/// Writes a line of [`LINE`] bytes: `first`, `middle` as often as needed, `last`.
+fn write_long(rig: &Rig, pod: &str, first: &str, middle: &str, last: &str) {
+    let path = rig.pod(pod).dir.join("0.log");
+    let mut file = BufWriter::new(OpenOptions::new().append(true).open(path).unwrap());
+    file.write_all(first.as_bytes()).unwrap();
+    for _ in 1..LINE / PIECE {
+        file.write_all(middle.as_bytes()).unwrap();
+    }
+    file.write_all(last.as_bytes()).unwrap();
+    file.flush().unwrap();
 }

@@ -13,8 +13,11 @@ fn at_sigterm_what_was_read_is_sent_though_the_destination_is_back_only_then() {
     let mut web = rig.pod("web");
     web.lines(5000);
     let mut agent = rig.agent(&Settings::to(address));
-    agent.wait_until_read(web.bytes());
     agent.wait_for_state("main", "retrying");
+    agent.wait_until_read(web.bytes());
+    // These are read and in no frame yet.
+    web.lines(100);
+    agent.wait_until_read(web.bytes());
     agent.process.signal(Signal::TERM);
     wait_until("the agent stops", || !agent.said("stopping").is_empty());
     let mut receiver = rig.receiver_at(address, "data");
