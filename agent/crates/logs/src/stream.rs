@@ -283,6 +283,7 @@ impl ContainerStream {
     ) -> Turn {
         loop {
             let Some(segment) = self.segments.front() else {
+                self.backlog = false;
                 return if self.gone { Turn::Done } else { Turn::Idle };
             };
             let restart = segment.name.restart;
@@ -426,9 +427,6 @@ impl ContainerStream {
             }
         }
         self.waiting = None;
-        if !complete && !flows {
-            context.metrics.incomplete_metadata.inc();
-        }
         if self.included.is_none() {
             let labels = pod.as_ref().map(|pod| &pod.labels);
             let (namespace, name) = (&self.pod.namespace, &self.pod.pod);
@@ -442,6 +440,9 @@ impl ContainerStream {
             if labels.is_some() {
                 self.included = Some(true);
             }
+        }
+        if !complete && !flows {
+            context.metrics.incomplete_metadata.inc();
         }
         let attributes = self.attributes(restart, pod.as_deref(), &node, complete, context);
         let bytes: Arc<[u8]> = encode_resource(&attributes).into();

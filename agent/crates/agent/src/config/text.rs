@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// A text; `${VAR}` is replaced from the environment, `$$` is a dollar sign. Numbers and truth values are taken as they
-/// are written.
+/// A text; `${VAR}` is replaced from the environment, `$$` is a dollar sign. Numbers and truth values are taken as YAML
+/// reads them: `1.10` is `1.1` unless it is quoted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text(pub(super) String);
 
