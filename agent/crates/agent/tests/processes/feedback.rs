@@ -32,7 +32,7 @@ fn reading_its_own_log_makes_the_agent_write_no_more_of_it() {
     let mut earlier = rig.pod("hawsepipe-of-before");
     let settings = Settings { level: "debug", ..Settings::to(address) };
     let mut agent = rig.agent_with(&settings, Box::new(move |line| own.line("stderr", line)));
-    agent.wait_for_retries(2);
+    agent.wait_for_retries(1);
     let quiet = agent.process.stderr().len();
 
     // A loop of a line a line, a line a read or a line a frame would show in this.
@@ -41,7 +41,7 @@ fn reading_its_own_log_makes_the_agent_write_no_more_of_it() {
         earlier.line("stderr", &line);
     }
     agent.wait_until_read(earlier.bytes());
-    agent.wait_for_retries(2);
+    agent.wait_for_retries(1);
     let after = agent.process.stderr().len();
     assert!(after - quiet <= BUDGET, "{:#?}", places(&agent));
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::agent::Settings;
 use crate::process::wait_until;
 use crate::rig::Rig;
+use crate::two_destinations::Noise;
 
 /// A frame whose acknowledgement was lost with the receiver is sent again: that OTLP cannot tell apart from a new one.
 /// So lines may come twice here, but none may be missing, and the first time they come they are in order.
@@ -55,38 +56,105 @@ fn no_line_is_lost_while_the_receiver_is_killed_and_started_again() {
 }
 
 #[test]
-fn a_destination_that_hangs_talks_nonsense_or_hangs_up_costs_no_line() {
+fn a_destination_that_hangs_costs_no_line() {
+    // Ended by the time limit of a request.
+    costs_no_line(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+}
+
+#[test]
+fn a_destination_that_answers_garbage_costs_no_line() {
+    costs_no_line(|mut stream| drop(stream.write_all(&b"\xff\x00garbage".repeat(100))));
+}
+
+#[test]
+fn a_destination_that_hangs_up_costs_no_line() {
+    costs_no_line(|mut stream| drop(stream.read(&mut [0; 24])));
+}
+
+/// A receiver is stopped, something that answers like this stands in its place for a while, then a receiver again.
+fn costs_no_line(answer: fn(TcpStream)) {
     let rig = Rig::new();
-    let address = rig.dead_port();
+    let mut receiver = rig.receiver();
+    let address = receiver.grpc;
     let mut web = rig.pod("web");
-    web.lines(1000);
-    let hang = Fake::serve(address, |mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    web.lines(100);
     let mut agent = rig.agent(&Settings::to(address));
-    // The time limit of a request, which is 2 s here.
-    let met = |fake: &Fake| {
-        wait_until("the destination is tried", || fake.connections() > 0);
-        agent.wait_for_retries(1);
-        let reason = agent.destination("main")["reason"].clone();
-        assert!(reason.as_str().is_some_and(|reason| reason.contains("127.")), "{reason}");
-    };
-    met(&hang);
-    hang.end();
+    receiver.wait_for_records(100);
+    receiver.process.signal(Signal::TERM);
+    receiver.process.ends_well();
     web.lines(100);
-    let nonsense = Fake::serve(address, |mut stream| {
-        drop(stream.write_all(&b"\xff\x00garbage".repeat(100)));
-    });
-    met(&nonsense);
-    nonsense.end();
-    web.lines(100);
-    let hang_up = Fake::serve(address, |mut stream| drop(stream.read(&mut [0; 24])));
-    met(&hang_up);
-    hang_up.end();
-    web.lines(100);
+    // From here on a frame waits.
+    agent.wait_for_retries(1);
+
+    let fake = Fake::serve(address, answer);
+    wait_until("it is tried", || fake.connections() > 0);
+    agent.wait_for_retries(1);
+    let reason = agent.destination("main")["reason"].clone();
+    assert!(reason.as_str().is_some_and(|it| it.contains(&address.to_string())), "{reason}");
+    fake.end();
 
     let mut receiver = rig.receiver_at(address, "data");
-    receiver.wait_for_records(web.written());
+    receiver.wait_for_records(100);
     agent.stop();
     web.assert_exact(&receiver.records());
+}
+
+/// How much of a connection passes before it breaks, in bytes: less than a frame of noise.
+const PART: usize = 200_000;
+
+/// A frame that did not come whole is not taken, so nothing is doubled either.
+#[test]
+fn a_connection_that_hangs_or_breaks_in_the_middle_of_a_frame_costs_no_line() {
+    let rig = Rig::new();
+    let mut receiver = rig.receiver();
+    let proxy = Proxy::start(rig.listen(), receiver.grpc);
+    let mut web = rig.pod("web");
+    let mut noise = Noise(1);
+    (0..3000).for_each(|_| web.line("stdout", &noise.text(1000)));
+    let mut agent = rig.agent(&Settings::to(proxy.address));
+    receiver.wait_for_records(web.written());
+    assert!(proxy.connections.load(Ordering::Relaxed) >= 3, "two were broken");
+    assert!(agent.retries() >= 2, "{}", agent.destination("main"));
+    agent.stop();
+    web.assert_exact(&receiver.records());
+}
+
+/// Hands connections on: of the first a part, then no more; of the second a part, then it is closed; of others all.
+struct Proxy {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    fn start(listener: TcpListener, to: SocketAddr) -> Self {
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for (number, client) in listener.incoming().enumerate() {
+                counter.fetch_add(1, Ordering::Relaxed);
+                std::thread::spawn(move || hand_on(number, &client.unwrap(), to));
+            }
+        });
+        Self { address, connections }
+    }
+}
+
+fn hand_on(number: usize, client: &TcpStream, to: SocketAddr) {
+    // The receiver goes before the last connection does.
+    let Ok(server) = TcpStream::connect(to) else { return };
+    let (mut from, mut into) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || drop(std::io::copy(&mut from, &mut into)));
+    let part = if number < 2 { PART as u64 } else { u64::MAX };
+    drop(std::io::copy(&mut client.take(part), &mut &server));
+    if number == 0 {
+        // Stays open, and nothing goes through.
+        loop {
+            std::thread::park();
+        }
+    }
+    drop(client.shutdown(Shutdown::Both));
+    drop(server.shutdown(Shutdown::Both));
 }
 
 /// A server that is none.

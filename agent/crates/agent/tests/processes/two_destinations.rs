@@ -26,7 +26,7 @@ fn a_destination_that_is_down_holds_up_the_other_only_when_the_queue_is_full() {
 
     // More than the queue holds: reading stops, the rest waits in the file.
     let mut noise = Noise(1);
-    for _ in 0..20_000 {
+    for _ in 0..14_000 {
         web.line("stdout", &noise.text(LINE));
     }
     wait_until("reading stops", || agent.status()["logs"]["blockedBySpool"] == true);
