@@ -73,6 +73,16 @@ fn a_config_that_cannot_be_read_ends_with_64() {
 }
 
 #[test]
+fn a_receiver_without_its_key_ends_with_64() {
+    let rig = Rig::new();
+    let mut command = program();
+    command.args(["receive", "--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0"]);
+    command.arg("--data").arg(rig.path("data")).args(["--key-file", "/nowhere/key"]);
+    let output = command.output().unwrap();
+    refused(&output, &["/nowhere/key", "key"]);
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_64() {
     for (args, words) in [
         (&["agnet"][..], &["agnet", "agent"][..]),
