@@ -9,10 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::metrics::Metrics;
+use hawsepipe_model::{Cover, SegmentId, SegmentState, StreamKey};
+
+use crate::metrics::{DELETED, Metrics};
 use crate::scan::PodDir;
 use crate::select::Selection;
-use crate::stream::{Begin, ContainerStream};
+use crate::stream::{Begin, ContainerStream, gone};
 use crate::wake::Wake;
 
 /// All streams, by number.
@@ -27,6 +29,8 @@ pub(crate) struct Discovery {
     root_watched: bool,
     /// When the agent started, nanoseconds since the epoch.
     started: i64,
+    /// Positions that were kept from before, of streams that were not found yet.
+    restored: HashMap<StreamKey, HashMap<SegmentId, Cover>>,
 }
 
 /// What discovery needs of the rest.
@@ -37,7 +41,16 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Discovery {
-    pub(crate) fn new(root: PathBuf, max_record_bytes: usize, started: i64) -> Self {
+    pub(crate) fn new(
+        root: PathBuf,
+        max_record_bytes: usize,
+        started: i64,
+        positions: Vec<Cover>,
+    ) -> Self {
+        let mut restored: HashMap<StreamKey, HashMap<SegmentId, Cover>> = HashMap::new();
+        for cover in positions {
+            restored.entry(cover.stream.clone()).or_default().insert(cover.segment, cover);
+        }
         Self {
             root,
             max_record_bytes,
@@ -48,7 +61,29 @@ impl Discovery {
             root_error: false,
             root_watched: false,
             started,
+            restored,
         }
+    }
+
+    /// Once the folder of pods was looked at: covers of what positions speak of and is not there any more.
+    pub(crate) fn take_unfound(&mut self, metrics: &Metrics) -> Vec<Cover> {
+        if self.root_error {
+            return Vec::new();
+        }
+        let mut unfound = Vec::new();
+        for (key, segments) in self.restored.drain() {
+            let open = segments.values().filter(|cover| cover.state == SegmentState::Open).count();
+            if open > 0 {
+                tracing::warn!(
+                    stream = %key,
+                    files = open,
+                    "a container's logs were deleted while the agent was away; what was not read is lost"
+                );
+                metrics.lost_records.get_or_create(&DELETED).inc_by(open as u64);
+            }
+            unfound.extend(segments.into_keys().map(|id| gone(&key, id)));
+        }
+        unfound
     }
 
     pub(crate) fn get_mut(&mut self, id: usize) -> Option<&mut ContainerStream> {
@@ -163,8 +198,10 @@ impl Discovery {
                 continue;
             };
             let cap = self.max_record_bytes;
+            let key = StreamKey(format!("{pod_dir}/{container}").into());
+            let restored = self.restored.remove(&key).unwrap_or_default();
             let mut stream =
-                ContainerStream::new(container_dir.clone(), &pod, pod_dir, container, cap);
+                ContainerStream::new(container_dir.clone(), &pod, key, container, cap, restored);
             if !stream.is_excluded(around.selection) {
                 stream.polled = !around.wake.watch(&container_dir);
                 stream.scan(begin, around.metrics);

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hawsepipe_model::codec::{CodecError, Compressor};
 use hawsepipe_model::otlp::{LogRecord, LogsRequest, Marks};
-use hawsepipe_model::{
-    AppendError, Cover, Frame, FrameSink, Position, PreferredCodec, SegmentId, Signal, StreamKey,
-};
+use hawsepipe_model::{AppendError, Cover, Frame, FrameSink, PreferredCodec, Signal, StreamKey};
 
 use crate::join::Line;
 use crate::metrics::{CUT, Metrics, NOT_SPOOLED};
@@ -112,13 +110,14 @@ impl Framer {
         }
     }
 
-    /// Everything of the segment before `position` is in the frame, or in one before it.
-    pub(crate) fn cover(&mut self, stream: &StreamKey, segment: SegmentId, position: Position) {
-        let known =
-            self.covers.iter_mut().rev().find(|c| c.segment == segment && c.stream == *stream);
-        match known {
-            Some(cover) => cover.position = position,
-            None => self.covers.push(Cover { stream: stream.clone(), segment, position }),
+    /// Everything of the segment before the cover's position is in the frame, or in one before it. It travels with the
+    /// next frame that has a line.
+    pub(crate) fn cover(&mut self, cover: Cover) {
+        let same =
+            |known: &&mut Cover| known.segment == cover.segment && known.stream == cover.stream;
+        match self.covers.iter_mut().rev().find(same) {
+            Some(known) => *known = cover,
+            None => self.covers.push(cover),
         }
     }
 

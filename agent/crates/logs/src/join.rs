@@ -45,8 +45,10 @@ struct Pending {
     /// Whether a line is open here.
     open: bool,
     time_unix_nano: u64,
-    /// Where its first physical line begins in the file.
+    /// Where its first physical line begins in the segment; 0 when it began in the segment before.
     at: u64,
+    /// It began in a segment before this one.
+    carried: bool,
     content: Vec<u8>,
     original: u64,
 }
@@ -57,6 +59,8 @@ struct Long {
     slot: Slot,
     /// Whether the line ends with its newline, or goes on in the next physical line.
     partial: bool,
+    /// Whether it was covered before and is passed over.
+    covered: bool,
 }
 
 /// Joins the lines of one container.
@@ -66,20 +70,56 @@ pub(crate) struct Joiner {
     times: TimeParser,
     pending: [Pending; 3],
     long: Option<Long>,
+    /// What of the segment at hand was covered before: lines of an output that begin before it are passed over.
+    covered: Position,
 }
 
 impl Joiner {
     pub(crate) fn new(cap: usize) -> Self {
-        Self { cap, times: TimeParser::default(), pending: Default::default(), long: None }
+        Self {
+            cap,
+            times: TimeParser::default(),
+            pending: Default::default(),
+            long: None,
+            covered: Position::default(),
+        }
+    }
+
+    /// Begins a segment, of which this much was covered before. Lines that are open go on in it.
+    pub(crate) fn begin_segment(&mut self, covered: Position) {
+        self.covered = covered;
+        for pending in &mut self.pending {
+            pending.carried = pending.open;
+            pending.at = 0;
+        }
+    }
+
+    /// Whether a line is open that began in a segment before the one at hand.
+    pub(crate) fn has_carried(&self) -> bool {
+        self.pending.iter().any(|pending| pending.open && pending.carried)
+    }
+
+    /// Whether a line that begins at `at` was covered before. One that is not CRI was, when it lies before both.
+    fn is_covered(&self, slot: Slot, at: u64) -> bool {
+        at < match slot {
+            Slot::Stdout => self.covered.stdout,
+            Slot::Stderr => self.covered.stderr,
+            Slot::Raw => self.covered.stdout.max(self.covered.stderr),
+        }
     }
 
     /// A whole physical line, without its newline, that begins at offset `at`.
     pub(crate) fn whole(&mut self, line: &[u8], at: u64, emit: &mut impl FnMut(Line<'_>)) {
         let Some(parsed) = cri::parse(line, &mut self.times) else {
-            emit(cut(0, None, line, self.cap));
+            if !self.is_covered(Slot::Raw, at) {
+                emit(cut(0, None, line, self.cap));
+            }
             return;
         };
         let slot = Slot::from(parsed.stream);
+        if self.is_covered(slot, at) {
+            return;
+        }
         if !parsed.partial && !self.pending[slot as usize].open {
             emit(cut(parsed.time_unix_nano, Some(parsed.stream), parsed.content, self.cap));
             return;
@@ -97,20 +137,23 @@ impl Joiner {
 
     /// The beginning of a physical line that is longer than one read.
     pub(crate) fn open_long(&mut self, piece: &[u8], at: u64) {
-        let long = if let Some(parsed) = cri::parse(piece, &mut self.times) {
-            let slot = Slot::from(parsed.stream);
-            self.append(slot, parsed.time_unix_nano, at, parsed.content);
-            Long { slot, partial: parsed.partial }
-        } else {
-            self.append(Slot::Raw, 0, at, piece);
-            Long { slot: Slot::Raw, partial: false }
+        let parsed = cri::parse(piece, &mut self.times);
+        let (slot, time, partial, content) = match parsed {
+            Some(line) => (line.stream.into(), line.time_unix_nano, line.partial, line.content),
+            None => (Slot::Raw, 0, false, piece),
         };
-        self.long = Some(long);
+        let covered = self.is_covered(slot, at);
+        if !covered {
+            self.append(slot, time, at, content);
+        }
+        self.long = Some(Long { slot, partial, covered });
     }
 
     /// More of that line.
     pub(crate) fn extend_long(&mut self, piece: &[u8]) {
-        if let Some(long) = self.long {
+        if let Some(long) = self.long
+            && !long.covered
+        {
             self.append(long.slot, 0, 0, piece);
         }
     }
@@ -119,6 +162,7 @@ impl Joiner {
     pub(crate) fn close_long(&mut self, emit: &mut impl FnMut(Line<'_>)) {
         if let Some(long) = self.long.take()
             && !long.partial
+            && !long.covered
         {
             self.emit(long.slot, emit);
         }
@@ -142,13 +186,17 @@ impl Joiner {
             let own = if pending.open { pending.at } else { offset };
             if raw.open { own.min(raw.at) } else { own }
         };
-        Position { stdout: from(Slot::Stdout), stderr: from(Slot::Stderr) }
+        Position {
+            stdout: from(Slot::Stdout).max(self.covered.stdout),
+            stderr: from(Slot::Stderr).max(self.covered.stderr),
+        }
     }
 
     fn append(&mut self, slot: Slot, time_unix_nano: u64, at: u64, content: &[u8]) {
         let pending = &mut self.pending[slot as usize];
         if !pending.open {
             pending.open = true;
+            pending.carried = false;
             pending.time_unix_nano = time_unix_nano;
             pending.at = at;
         }

@@ -16,6 +16,8 @@ pub(crate) struct LossLabels {
 
 /// A line was longer than `logs.maxRecordBytes`: what was cut off it.
 pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
+/// A file was deleted before it was read to its end; how much of it is not known.
+pub(crate) const DELETED: LossLabels = LossLabels { reason: "deleted_before_read" };
 /// A frame that could not be put into the spool.
 pub(crate) const NOT_SPOOLED: LossLabels = LossLabels { reason: "not_spooled" };
 /// Runs of NUL bytes, holes that a power cut leaves in a file.

@@ -28,26 +28,38 @@ impl PodDir {
     }
 }
 
-/// The name of a plain log file: `N.log`, or `N.log.YYYYMMDD-HHMMSS` once the kubelet has rotated it.
+/// The name of a log file: `N.log`, `N.log.YYYYMMDD-HHMMSS` once the kubelet has rotated it, with `.gz` once it has
+/// compressed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogName {
     /// How often the container had been restarted when the file was begun.
     pub(crate) restart: u32,
     /// The time in the rotated name; `None` for the file that the runtime writes to.
     pub(crate) rotated: Option<String>,
+    /// The kubelet has compressed it: `.gz`.
+    pub(crate) compressed: bool,
 }
 
 impl LogName {
-    /// `None` for what is no plain log file: the kubelet's `.tmp` (its compressor at work) and `.gz` too.
+    /// `None` for what is no log file, the kubelet's `.tmp` (its compressor at work) included.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        let (number, rest) = name.split_once(".log")?;
+        let (plain, compressed) = match name.strip_suffix(".gz") {
+            Some(plain) => (plain, true),
+            None => (name, false),
+        };
+        let (number, rest) = plain.split_once(".log")?;
         let restart = number.parse().ok()?;
         let rotated = match rest.strip_prefix('.') {
-            None if rest.is_empty() => None,
+            None if rest.is_empty() && !compressed => None,
             Some(time) if !time.is_empty() && !time.contains('.') => Some(time.to_owned()),
             _ => return None,
         };
-        Some(Self { restart, rotated })
+        Some(Self { restart, rotated, compressed })
+    }
+
+    /// Whether this is the same segment, compressed or not.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.restart == other.restart && self.rotated == other.rotated
     }
 }
 
@@ -93,10 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn the_compressors_files_are_no_plain_segments() {
-        for name in
-            ["0.log.20241122-101010.gz", "0.log.20241122-101010.tmp", "x.log", "0.logs", "0"]
-        {
+    fn a_compressed_segment_is_the_same_segment() {
+        let [plain, compressed] = ["0.log.20241122-101010", "0.log.20241122-101010.gz"]
+            .map(|name| LogName::parse(name).unwrap());
+        assert!(plain.is_same(&compressed) && compressed.compressed && !plain.compressed);
+    }
+
+    #[test]
+    fn the_compressors_files_are_no_segments() {
+        for name in ["0.log.gz", "0.log.20241122-101010.tmp", "x.log", "0.logs", "0"] {
             assert_eq!(LogName::parse(name), None, "{name}");
         }
     }

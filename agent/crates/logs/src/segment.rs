@@ -1,20 +1,24 @@
-//! One log file, held open: across rename and unlink it stays the same segment.
+//! One log file, held open: across rename and unlink it stays the same segment. Plain, or compressed by the kubelet.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hawsepipe_model::SegmentId;
+use flate2::bufread::MultiGzDecoder;
+use hawsepipe_model::{Cover, Fingerprint, Position, SegmentId, SegmentState, StreamKey};
 use rustix::fs::OFlags;
 
 use crate::scan::LogName;
 
+/// Bytes that a fingerprint is made of, at most.
+const FINGERPRINT: usize = 256;
+
 /// An open log file and how far it was read.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    file: File,
+    source: Source,
     pub(crate) id: SegmentId,
     pub(crate) name: LogName,
     pub(crate) path: PathBuf,
@@ -22,8 +26,29 @@ pub(crate) struct Segment {
     pub(crate) offset: u64,
     /// The size up to which the file holds no further whole line: nothing is read while it stays the same.
     pub(crate) seen: u64,
+    /// What of it was covered before it was opened.
+    pub(crate) covered: Position,
     /// It was deleted: what is open is all there is.
     pub(crate) unlinked: bool,
+    /// [`Fingerprint::head`], once the first line is there.
+    head: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Plain(File),
+    Compressed(Box<Inflated>),
+}
+
+/// A compressed file can be read forwards alone.
+#[derive(Debug)]
+struct Inflated {
+    decoder: MultiGzDecoder<BufReader<File>>,
+    /// What was read and not used.
+    carry: Vec<u8>,
+    /// The last bytes that were used.
+    tail: Vec<u8>,
+    ended: bool,
 }
 
 /// What a file is now.
@@ -33,57 +58,239 @@ pub(crate) struct Stat {
     pub(crate) modified: SystemTime,
 }
 
+/// What a read gave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filled {
+    pub(crate) len: usize,
+    /// The segment's end was reached.
+    pub(crate) at_end: bool,
+}
+
 impl Segment {
     /// Opens a log file; `None` when it is no regular file.
     pub(crate) fn open(path: &Path, name: LogName) -> io::Result<Option<Self>> {
-        // Not to wait for a writer, should it be a pipe.
-        let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Ok(None);
-        }
+        let Some((file, meta)) = open_regular(path)? else { return Ok(None) };
         let id = identity(&meta, name.restart);
-        Ok(Some(Self {
-            file,
-            id,
-            name,
-            path: path.to_owned(),
-            offset: 0,
-            seen: 0,
-            unlinked: false,
-        }))
+        let source = if name.compressed {
+            let decoder = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, file));
+            let (carry, tail) = (Vec::new(), Vec::new());
+            Source::Compressed(Box::new(Inflated { decoder, carry, tail, ended: false }))
+        } else {
+            Source::Plain(file)
+        };
+        let path = path.to_owned();
+        let covered = Position::default();
+        let (offset, seen, unlinked, head) = (0, 0, false, None);
+        Ok(Some(Self { source, id, name, path, offset, seen, covered, unlinked, head }))
     }
 
-    /// Size and time of the last write.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self.source, Source::Compressed(_))
+    }
+
+    /// Size and time of the last write; a compressed one is as long as what was read of it, until its end is known.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
-        let meta = self.file.metadata()?;
-        Ok(Stat { size: meta.len(), modified: meta.modified()? })
+        match &self.source {
+            Source::Plain(file) => {
+                let meta = file.metadata()?;
+                Ok(Stat { size: meta.len(), modified: meta.modified()? })
+            }
+            Source::Compressed(inflated) => {
+                let size = if inflated.ended { self.seen } else { u64::MAX };
+                Ok(Stat { size, modified: UNIX_EPOCH })
+            }
+        }
     }
 
     /// Whether the file has no name any more. A look at the folder does not tell: it may miss a file that is renamed
     /// meanwhile (POSIX, readdir).
     pub(crate) fn is_unlinked(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+        match &self.source {
+            Source::Plain(file) => file.metadata().is_ok_and(|meta| meta.nlink() == 0),
+            Source::Compressed(_) => false,
+        }
     }
 
-    /// Reads at the offset; fewer bytes than asked for mean the end of the file.
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], self.offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Reads at the offset.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Filled> {
+        match &mut self.source {
+            Source::Plain(file) => {
+                let len = read_full(buffer, |part, at| file.read_at(part, self.offset + at))?;
+                Ok(Filled { len, at_end: len < buffer.len() })
+            }
+            Source::Compressed(inflated) => {
+                let kept = inflated.carry.len();
+                buffer[..kept].copy_from_slice(&inflated.carry);
+                inflated.carry.clear();
+                let decoder = &mut inflated.decoder;
+                let len = kept + read_full(&mut buffer[kept..], |part, _| decoder.read(part))?;
+                inflated.ended = len < buffer.len();
+                Ok(Filled { len, at_end: inflated.ended })
             }
         }
-        Ok(filled)
+    }
+
+    /// Of what was read, `used` bytes are done with; the rest is read again.
+    pub(crate) fn advance(&mut self, read: &[u8], used: usize, at_end: bool) {
+        self.offset += used as u64;
+        if at_end {
+            self.seen = self.offset + (read.len() - used) as u64;
+        }
+        if let Source::Compressed(inflated) = &mut self.source {
+            inflated.carry.extend_from_slice(&read[used..]);
+            keep_tail(&mut inflated.tail, &read[..used]);
+        }
+    }
+
+    /// Goes on where a position that was kept says; false when the file is not the one that it speaks of.
+    pub(crate) fn resume(&mut self, cover: &Cover) -> io::Result<bool> {
+        let (size, position) = (self.stat()?.size, cover.position);
+        self.covered = position;
+        if size < position.lower() {
+            // A power cut took what the kernel had not written yet; it was delivered.
+            tracing::warn!(
+                path = %self.path.display(),
+                size,
+                position = position.lower(),
+                "a log file is shorter than what was delivered of it; going on at its end"
+            );
+            self.covered = Position { stdout: size, stderr: size };
+            self.offset = size;
+        } else {
+            self.skip_to(position.lower())?;
+            let before = cover.fingerprint.before;
+            if before != 0 && self.before()? != before {
+                return Ok(false);
+            }
+        }
+        self.seen = self.offset;
+        Ok(true)
+    }
+
+    fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        if let Source::Compressed(inflated) = &mut self.source {
+            let mut buffer = vec![0; 64 << 10];
+            let mut left = offset;
+            while left > 0 {
+                let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let read = inflated.decoder.read(&mut buffer[..len])?;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                keep_tail(&mut inflated.tail, &buffer[..read]);
+                left -= read as u64;
+            }
+        }
+        self.offset = offset;
+        Ok(())
+    }
+
+    /// CRC32C of the bytes before the offset.
+    fn before(&self) -> io::Result<u32> {
+        match &self.source {
+            Source::Plain(_) => self.before_offset(self.offset),
+            Source::Compressed(inflated) => Ok(crc32c::crc32c(&inflated.tail)),
+        }
+    }
+
+    fn before_offset(&self, offset: u64) -> io::Result<u32> {
+        let Source::Plain(file) = &self.source else { return Ok(0) };
+        let mut bytes = [0; FINGERPRINT];
+        let len = FINGERPRINT.min(usize::try_from(offset).unwrap_or(FINGERPRINT));
+        let from = offset - len as u64;
+        let read = read_full(&mut bytes[..len], |part, at| file.read_at(part, from + at))?;
+        Ok(crc32c::crc32c(&bytes[..read]))
+    }
+
+    /// What covers the segment up to a position. The fingerprint's second part is 0, unknown, where it cannot be read.
+    pub(crate) fn cover(
+        &mut self,
+        stream: &StreamKey,
+        position: Position,
+        state: SegmentState,
+    ) -> Cover {
+        let lower = position.lower();
+        let before = match &self.source {
+            Source::Plain(_) => self.before_offset(lower).unwrap_or(0),
+            Source::Compressed(inflated) if lower == self.offset => crc32c::crc32c(&inflated.tail),
+            Source::Compressed(_) => 0,
+        };
+        let head = self.head();
+        let (stream, fingerprint) = (stream.clone(), Fingerprint { head, before });
+        Cover { stream, segment: self.id, position, fingerprint, state }
+    }
+
+    fn head(&mut self) -> u32 {
+        if let (None, Source::Plain(file)) = (self.head, &self.source) {
+            let mut bytes = [0; FINGERPRINT];
+            if let Ok(len) = read_full(&mut bytes, |part, at| file.read_at(part, at)) {
+                self.head = fingerprint_of_head(&bytes[..len]);
+            }
+        }
+        self.head.unwrap_or(0)
+    }
+
+    /// Of a compressed file, before anything else is read of it: its first line's fingerprint.
+    pub(crate) fn compressed_head(path: &Path) -> io::Result<Option<u32>> {
+        let Some((file, _)) = open_regular(path)? else { return Ok(None) };
+        let mut bytes = [0; FINGERPRINT];
+        let mut decoder = MultiGzDecoder::new(BufReader::new(file));
+        let len = read_full(&mut bytes, |part, _| decoder.read(part))?;
+        Ok(fingerprint_of_head(&bytes[..len]))
+    }
+
+    pub(crate) fn set_head(&mut self, head: u32) {
+        self.head = Some(head);
+    }
+}
+
+/// Opens a file, if it is a regular one.
+fn open_regular(path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    // Not to wait for a writer, should it be a pipe.
+    let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    let meta = file.metadata()?;
+    Ok(meta.is_file().then_some((file, meta)))
+}
+
+/// Fills the buffer, or as much of it as there is.
+fn read_full(
+    buffer: &mut [u8],
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(&mut buffer[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(len) => filled += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn fingerprint_of_head(bytes: &[u8]) -> Option<u32> {
+    match memchr::memchr(b'\n', bytes) {
+        Some(end) => Some(crc32c::crc32c(&bytes[..end])),
+        None => (bytes.len() == FINGERPRINT).then(|| crc32c::crc32c(bytes)),
+    }
+}
+
+/// Keeps the last bytes of what passes.
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() >= FINGERPRINT {
+        tail.clear();
+        tail.extend_from_slice(&bytes[bytes.len() - FINGERPRINT..]);
+    } else {
+        tail.extend_from_slice(bytes);
+        let over = tail.len().saturating_sub(FINGERPRINT);
+        tail.drain(..over);
     }
 }
 
 /// What a file is known by, never its name alone.
-pub(crate) fn identity(meta: &std::fs::Metadata, restart: u32) -> SegmentId {
+pub(crate) fn identity(meta: &Metadata, restart: u32) -> SegmentId {
     let born = meta.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     SegmentId {
         restart,

@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hawsepipe_model::otlp::encode_resource;
-use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta, SegmentId, StreamKey};
+use hawsepipe_model::{
+    Attributes, Cover, Fingerprint, NodeMeta, PodDirectory, PodMeta, Position, SegmentId,
+    SegmentState, StreamKey,
+};
 
 use crate::framer::Framer;
-use crate::join::Joiner;
-use crate::metrics::{Metrics, NUL};
+use crate::join::{Joiner, Line};
+use crate::metrics::{DELETED, Metrics, NUL};
 use crate::scan::{LogName, PodDir};
-use crate::segment::{Segment, identity};
+use crate::segment::{Filled, Segment, identity};
 use crate::select::Selection;
 
 /// How long a segment that has a successor must have been still before it is left: the kubelet renames first and then
@@ -59,6 +62,22 @@ pub(crate) enum Begin {
     },
 }
 
+/// A segment that was left.
+struct Done {
+    /// Bytes that were read of it.
+    read: u64,
+    /// The kubelet may compress it under this name.
+    name: LogName,
+}
+
+/// A log file in the folder.
+struct Found {
+    id: SegmentId,
+    name: LogName,
+    path: PathBuf,
+    size: u64,
+}
+
 /// The resource of one run of the container, and what it was made from.
 struct Resource {
     restart: u32,
@@ -74,11 +93,19 @@ pub(crate) struct ContainerStream {
     pod: Arc<PodDir>,
     container: String,
     segments: VecDeque<Segment>,
-    /// Segments that were read to their end and are still in the folder, with what was read of them.
-    done: HashMap<SegmentId, u64>,
+    /// Segments that were left, and are still in the folder.
+    done: HashMap<SegmentId, Done>,
+    /// Positions that were kept from before this agent started, of segments that were not found yet.
+    restored: HashMap<SegmentId, Cover>,
+    /// Covers of segments that were left while a line was open that began in them.
+    left: Vec<Cover>,
+    /// Segments that are not on the disk any more: their positions need not be kept.
+    forgotten: Vec<Cover>,
     /// Paths that could not be opened and were said to be so.
     refused: HashSet<PathBuf>,
     joiner: Joiner,
+    /// The first segment, once its reading has begun.
+    reading: Option<SegmentId>,
     resource: Option<Resource>,
     /// Since when metadata is waited for.
     waiting: Option<Instant>,
@@ -109,20 +136,25 @@ impl ContainerStream {
     pub(crate) fn new(
         dir: PathBuf,
         pod: &Arc<PodDir>,
-        pod_dir: &str,
+        key: StreamKey,
         container: &str,
         cap: usize,
+        restored: HashMap<SegmentId, Cover>,
     ) -> Self {
         let now = Instant::now();
         Self {
-            key: StreamKey(format!("{pod_dir}/{container}").into()),
+            key,
             dir,
             pod: Arc::clone(pod),
             container: container.to_owned(),
             segments: VecDeque::new(),
             done: HashMap::new(),
+            restored,
+            left: Vec::new(),
+            forgotten: Vec::new(),
             refused: HashSet::new(),
             joiner: Joiner::new(cap),
+            reading: None,
             resource: None,
             waiting: None,
             included: None,
@@ -137,6 +169,17 @@ impl ContainerStream {
                 last_scan: now,
                 hot: false,
             },
+        }
+    }
+
+    /// The stream ends: nothing of it needs to be remembered.
+    pub(crate) fn end(&mut self, framer: &mut Framer) {
+        for cover in self.left.drain(..) {
+            framer.cover(cover);
+        }
+        let ids = self.done.drain().map(|(id, _)| id);
+        for cover in ids.map(|id| gone(&self.key, id)).chain(self.forgotten.drain(..)) {
+            framer.cover(cover);
         }
     }
 
@@ -197,7 +240,7 @@ impl ContainerStream {
             }
         };
         self.gone = false;
-        let mut present = HashSet::new();
+        let mut found = Vec::new();
         for entry in entries.flatten() {
             let file_name = entry.file_name();
             let Some(name) = file_name.to_str().and_then(LogName::parse) else {
@@ -205,59 +248,190 @@ impl ContainerStream {
             };
             let path = entry.path();
             // Through links: docker's files stand elsewhere.
-            let meta = match fs::metadata(&path) {
-                Ok(meta) => meta,
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::NotFound {
-                        self.refuse(path, &error, metrics);
-                    }
-                    continue;
+            match fs::metadata(&path) {
+                Ok(meta) => {
+                    self.polled |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
+                    found.push(Found {
+                        id: identity(&meta, name.restart),
+                        name,
+                        path,
+                        size: meta.len(),
+                    });
                 }
-            };
-            let id = identity(&meta, name.restart);
-            present.insert(id);
-            if let Some(known) = self.segments.iter_mut().find(|segment| segment.id == id) {
-                known.name = name;
-                known.path = path;
-            } else if self.done.get(&id).is_none_or(|read| meta.len() > *read) {
-                self.polled |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
-                self.open(path, name, begin, metrics);
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.refuse(path, &error, metrics),
+            }
+        }
+        // Plain ones first: a compressed one beside its plain one is the compressor's, at work.
+        found.sort_by(|a, b| a.name.compressed.cmp(&b.name.compressed).then(a.name.cmp(&b.name)));
+        let mut present = HashSet::new();
+        for file in found {
+            if file.name.compressed {
+                present.extend(self.scan_compressed(file, begin, metrics));
+            } else {
+                present.insert(file.id);
+                self.scan_plain(file, begin, metrics);
             }
         }
         for segment in &mut self.segments {
             segment.unlinked = !present.contains(&segment.id) && segment.is_unlinked();
         }
-        self.segments.make_contiguous().sort_by(|a, b| a.name.cmp(&b.name));
-        self.done.retain(|id, _| present.contains(id));
+        // What is being read keeps its place.
+        let kept = usize::from(self.reading.is_some() && !self.segments.is_empty());
+        self.segments.make_contiguous()[kept..].sort_by(|a, b| a.name.cmp(&b.name));
+        self.forget(&present, metrics);
     }
 
-    fn open(&mut self, path: PathBuf, name: LogName, begin: Begin, metrics: &Metrics) {
-        let rotated = name.rotated.is_some();
-        match Segment::open(&path, name) {
-            Ok(Some(mut segment)) => {
-                self.refused.remove(&path);
-                if let Begin::End { born_before } = begin
-                    && segment.id.born_nanos < born_before
-                {
-                    segment.offset = segment.stat().map_or(0, |stat| stat.size);
-                    if rotated {
-                        self.done.insert(segment.id, segment.offset);
-                        return;
-                    }
-                }
-                // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
-                if let Some(read) = self.done.remove(&segment.id) {
-                    segment.offset = read;
-                }
-                segment.seen = segment.offset;
-                self.segments.push_back(segment);
+    fn scan_plain(&mut self, file: Found, begin: Begin, metrics: &Metrics) {
+        if let Some(known) = self.segments.iter_mut().find(|segment| segment.id == file.id) {
+            known.name = file.name;
+            known.path = file.path;
+            return;
+        }
+        match self.done.get_mut(&file.id) {
+            Some(done) if file.size <= done.read => done.name = file.name,
+            _ => self.open(file, begin, metrics),
+        }
+    }
+
+    /// A compressed file; the identity of its segment.
+    fn scan_compressed(
+        &mut self,
+        file: Found,
+        begin: Begin,
+        metrics: &Metrics,
+    ) -> Option<SegmentId> {
+        // What this agent has seen in its plain form, it knows by its name.
+        let open = self.segments.iter().find(|segment| segment.name.is_same(&file.name));
+        let done = || self.done.iter().find(|(_, done)| done.name.is_same(&file.name));
+        if let Some(id) = open.map(|segment| segment.id).or_else(|| done().map(|(id, _)| *id)) {
+            return Some(id);
+        }
+        let head = match Segment::compressed_head(&file.path) {
+            Ok(head) => head,
+            Err(error) => {
+                self.refuse(file.path, &error, metrics);
+                return None;
             }
+        };
+        // What was seen before this agent started is known by its first line.
+        let restart = file.name.restart;
+        let mut covers = self.restored.values();
+        let was = covers
+            .find(|cover| cover.segment.restart == restart && Some(cover.fingerprint.head) == head);
+        let id = was.map_or(file.id, |cover| cover.segment);
+        self.open(Found { id, ..file }, begin, metrics);
+        if let (Some(head), Some(segment)) =
+            (head, self.segments.iter_mut().find(|segment| segment.id == id))
+        {
+            segment.set_head(head);
+        }
+        Some(id)
+    }
+
+    fn open(&mut self, file: Found, begin: Begin, metrics: &Metrics) {
+        let Found { id, name, path, size: _ } = file;
+        let mut segment = match Segment::open(&path, name) {
+            Ok(Some(segment)) => segment,
             Ok(None) => {
                 let error = io::Error::other("it is no regular file");
                 self.refuse(path, &error, metrics);
+                return;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => self.refuse(path, &error, metrics),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                self.refuse(path, &error, metrics);
+                return;
+            }
+        };
+        self.refused.remove(&path);
+        if segment.is_compressed() {
+            segment.id = id;
+        }
+        if let Some(cover) = self.restored.remove(&segment.id) {
+            self.open_restored(segment, &cover, metrics);
+            return;
+        }
+        if let Begin::End { born_before } = begin
+            && (segment.is_compressed() || segment.id.born_nanos < born_before)
+        {
+            let size = segment.stat().map_or(0, |stat| stat.size);
+            if segment.name.rotated.is_some() {
+                self.pass_over(segment, size);
+                return;
+            }
+            segment.offset = size;
+            segment.covered = Position { stdout: size, stderr: size };
+        }
+        // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
+        if let Some(done) = self.done.remove(&segment.id) {
+            segment.offset = done.read;
+            segment.covered = Position { stdout: done.read, stderr: done.read };
+        }
+        segment.seen = segment.offset;
+        self.segments.push_back(segment);
+    }
+
+    /// Opens a segment at the position that was kept of it.
+    fn open_restored(&mut self, mut segment: Segment, cover: &Cover, metrics: &Metrics) {
+        let finished = cover.state == SegmentState::Finished;
+        let grown = !segment.is_compressed()
+            && segment.stat().is_ok_and(|stat| stat.size > cover.position.lower());
+        if finished && !grown {
+            self.pass_over(segment, cover.position.lower());
+            return;
+        }
+        match segment.resume(cover) {
+            Ok(true) => {}
+            Ok(false) => {
+                // Another file under the same identity, which no file system should give; better twice than not at all.
+                tracing::warn!(
+                    path = %segment.path.display(),
+                    "a log file is not the one that was read before, reading it from its beginning"
+                );
+                match Segment::open(&segment.path, segment.name.clone()) {
+                    Ok(Some(mut again)) => {
+                        again.id = segment.id;
+                        segment = again;
+                    }
+                    _ => return,
+                }
+            }
+            Err(error) => {
+                let path = segment.path.clone();
+                self.refuse(path, &error, metrics);
+                self.pass_over(segment, cover.position.lower());
+                return;
+            }
+        }
+        self.segments.push_back(segment);
+    }
+
+    /// Leaves a segment as it is.
+    fn pass_over(&mut self, segment: Segment, read: u64) {
+        self.done.insert(segment.id, Done { read, name: segment.name });
+    }
+
+    /// Forgets what is not in the folder any more.
+    fn forget(&mut self, present: &HashSet<SegmentId>, metrics: &Metrics) {
+        let Self { done, key, forgotten, restored, .. } = self;
+        done.retain(|id, _| {
+            let here = present.contains(id);
+            if !here {
+                forgotten.push(gone(key, *id));
+            }
+            here
+        });
+        // Every file that is there was looked at: what is left of the positions speaks of files that are not.
+        for (id, cover) in restored.drain() {
+            if cover.state == SegmentState::Open {
+                tracing::warn!(
+                    stream = %key,
+                    "a log file was deleted before it was read to its end, while the agent was away"
+                );
+                metrics.lost_records.get_or_create(&DELETED).inc();
+            }
+            forgotten.push(gone(key, id));
         }
     }
 
@@ -333,27 +507,45 @@ impl ContainerStream {
             (segment.offset, segment.seen) = (0, 0);
             framer.begin(&self.key, resource);
             self.joiner.flush(&mut |line| framer.push(line));
+            self.joiner.begin_segment(Position::default());
         }
         if size == segment.seen {
             return Ok(false);
         }
-        let read = segment.read(chunk)?;
-        if read == 0 {
+        if self.reading.is_none() {
+            self.reading = Some(segment.id);
+            self.joiner.begin_segment(segment.covered);
+        }
+        let Filled { len, at_end } = segment.read(chunk)?;
+        if len == 0 {
             // The last read filled the chunk to the file's last byte.
             segment.seen = segment.offset;
             return Ok(false);
         }
-        let at_end = read < chunk.len();
         framer.begin(&self.key, resource);
         let used =
-            consume(&mut self.joiner, &chunk[..read], segment.offset, at_end, framer, context);
-        segment.offset += used as u64;
-        if at_end {
-            segment.seen = segment.offset + (read - used) as u64;
-        }
+            consume(&mut self.joiner, &chunk[..len], segment.offset, at_end, framer, context);
+        segment.advance(&chunk[..len], used, at_end);
         context.metrics.read_bytes.inc_by(used as u64);
-        framer.cover(&self.key, segment.id, self.joiner.position(segment.offset));
+        self.cover(framer, SegmentState::Open);
         Ok(used > 0)
+    }
+
+    /// Puts how far the first segment was read into the frame, and what else there is to tell.
+    fn cover(&mut self, framer: &mut Framer, state: SegmentState) {
+        // Lines that began in segments before this one are told: those are covered to their ends.
+        if !self.joiner.has_carried() {
+            for cover in self.left.drain(..) {
+                framer.cover(cover);
+            }
+        }
+        for cover in self.forgotten.drain(..) {
+            framer.cover(cover);
+        }
+        if let Some(segment) = self.segments.front_mut() {
+            let position = self.joiner.position(segment.offset);
+            framer.cover(segment.cover(&self.key, position, state));
+        }
     }
 
     /// Whether nothing will be written to the first segment any more.
@@ -379,30 +571,44 @@ impl ContainerStream {
         resource: &Arc<[u8]>,
         context: &Context<'_>,
     ) {
-        let Some(mut segment) = self.segments.pop_front() else {
+        let Some(segment) = self.segments.front_mut() else {
             return;
         };
         framer.begin(&self.key, resource);
-        let emit = &mut |line: crate::join::Line<'_>| framer.push(line);
         if segment.seen > segment.offset
-            && let Ok(read) = segment.read(chunk)
+            && let Ok(Filled { len, at_end }) = segment.read(chunk)
         {
+            let emit = &mut |line: Line<'_>| framer.push(line);
             if self.joiner.is_long() {
-                self.joiner.extend_long(&chunk[..read]);
+                self.joiner.extend_long(&chunk[..len]);
             } else {
-                self.joiner.whole(&chunk[..read], segment.offset, emit);
+                self.joiner.whole(&chunk[..len], segment.offset, emit);
             }
-            segment.offset += read as u64;
-            context.metrics.read_bytes.inc_by(read as u64);
+            segment.advance(&chunk[..len], len, at_end);
+            context.metrics.read_bytes.inc_by(len as u64);
         }
+        let emit = &mut |line: Line<'_>| framer.push(line);
         self.joiner.close_long(emit);
-        let goes_on =
-            self.segments.front().is_some_and(|next| next.id.restart == segment.id.restart);
+        let restart = segment.id.restart;
+        let goes_on = self.segments.get(1).is_some_and(|next| next.id.restart == restart);
         if !goes_on {
             self.joiner.flush(emit);
         }
-        framer.cover(&self.key, segment.id, self.joiner.position(segment.offset));
-        self.done.insert(segment.id, segment.offset);
+        // While a line is open that began in it, the segment is covered up to there; to its end, once that line is told.
+        self.cover(framer, SegmentState::Open);
+        if let Some(mut segment) = self.segments.pop_front() {
+            let end = Position { stdout: segment.offset, stderr: segment.offset };
+            self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
+            let read = segment.offset;
+            self.pass_over(segment, read);
+        }
+        self.joiner.begin_segment(Position::default());
+        self.reading = None;
+        if !self.joiner.has_carried() {
+            for cover in self.left.drain(..) {
+                framer.cover(cover);
+            }
+        }
     }
 
     /// The resource of a run, as bytes; `None` while metadata is waited for, or when the container is left out.
@@ -475,6 +681,12 @@ impl ContainerStream {
         attributes.extend(context.attributes);
         attributes
     }
+}
+
+/// Nothing needs to be remembered of a segment.
+pub(crate) fn gone(key: &StreamKey, segment: SegmentId) -> Cover {
+    let (position, fingerprint) = (Position::default(), Fingerprint::default());
+    Cover { stream: key.clone(), segment, position, fingerprint, state: SegmentState::Gone }
 }
 
 fn same(a: Option<&Arc<PodMeta>>, b: Option<&Arc<PodMeta>>) -> bool {

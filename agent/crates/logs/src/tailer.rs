@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_model::codec::CodecError;
-use hawsepipe_model::{Attributes, FrameSink, PodDirectory, PreferredCodec};
+use hawsepipe_model::{Attributes, Cover, FrameSink, PodDirectory, PreferredCodec};
 use parking_lot::Mutex;
 
 use crate::discover::{Discovery, Surroundings};
@@ -67,6 +67,8 @@ pub struct Settings {
     pub metadata_timeout: Duration,
     /// Attributes that are added to every resource, over what was found out.
     pub attributes: Attributes,
+    /// Where reading goes on, as the frames said that were kept.
+    pub positions: Vec<Cover>,
 }
 
 /// What the log path does now, for `/status`.
@@ -107,7 +109,7 @@ impl Tailer {
     /// # Errors
     /// When the thread or its compressor cannot be made.
     pub fn start(
-        settings: Settings,
+        mut settings: Settings,
         sink: Arc<dyn FrameSink>,
         pods: Arc<dyn PodDirectory>,
         codec: Arc<PreferredCodec>,
@@ -119,8 +121,9 @@ impl Tailer {
         let waker = wake.waker();
         let status = Arc::new(Mutex::new(Status::default()));
         let framer = Framer::new(Arc::clone(&sink), codec, metrics.clone())?;
-        let discovery =
-            Discovery::new(settings.pods_path.clone(), settings.max_record_bytes, started);
+        let positions = std::mem::take(&mut settings.positions);
+        let (path, cap) = (settings.pods_path.clone(), settings.max_record_bytes);
+        let discovery = Discovery::new(path, cap, started, positions);
         let worker = Worker {
             discovery,
             wake,
@@ -269,6 +272,9 @@ impl Worker {
             metrics: &self.metrics,
         };
         let ids = self.discovery.scan_all(begin, &mut around);
+        for cover in self.discovery.take_unfound(&self.metrics) {
+            self.framer.cover(cover);
+        }
         for id in ids {
             self.make_ready(id);
         }
@@ -379,6 +385,7 @@ impl Worker {
             let dir = stream.dir.clone();
             self.wake.unwatch(&dir);
             if !dir.exists() {
+                stream.end(&mut self.framer);
                 self.discovery.remove(id);
             }
         } else {

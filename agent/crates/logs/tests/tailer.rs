@@ -109,6 +109,7 @@ impl Rig {
             max_record_bytes: 1 << 20,
             metadata_timeout: Duration::from_secs(3600),
             attributes: Attributes::new(),
+            positions: Vec::new(),
         };
         let (sink, pods) = (Arc::default(), Arc::default());
         Self { root, sink, pods, settings, tailer: None }

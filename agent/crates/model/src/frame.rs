@@ -53,6 +53,23 @@ pub struct Position {
     pub stderr: u64,
 }
 
+impl Position {
+    /// The first byte that is not covered for both outputs: where reading resumes.
+    #[must_use]
+    pub const fn lower(self) -> u64 {
+        if self.stdout < self.stderr { self.stdout } else { self.stderr }
+    }
+}
+
+/// What a segment is known by when the kubelet has compressed it meanwhile: the new file has another inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fingerprint {
+    /// CRC32C of the segment's first line, with its time stamp to the nanosecond, or of its first 256 bytes.
+    pub head: u32,
+    /// CRC32C of the bytes, 256 at most, before [`Position::lower`].
+    pub before: u32,
+}
+
 /// What a frame covers of one segment once it is delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cover {
@@ -62,6 +79,22 @@ pub struct Cover {
     pub segment: SegmentId,
     /// Where reading goes on after this frame.
     pub position: Position,
+    /// What the segment is known by, should it be compressed.
+    pub fingerprint: Fingerprint,
+    /// What becomes of it.
+    pub state: SegmentState,
+}
+
+/// What becomes of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SegmentState {
+    /// It is read on.
+    #[default]
+    Open,
+    /// It was read to its end: nothing follows.
+    Finished,
+    /// It is not on the disk any more: nothing needs to be remembered of it.
+    Gone,
 }
 
 /// One compressed OTLP export request and what it covers.

@@ -17,7 +17,7 @@ mod queue;
 mod resource;
 
 pub use codec::{Codec, PreferredCodec};
-pub use frame::{Cover, Frame, Position, SegmentId, Signal, StreamKey};
+pub use frame::{Cover, Fingerprint, Frame, Position, SegmentId, SegmentState, Signal, StreamKey};
 pub use outcome::{BlockedReason, Outcome};
 pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta};
 pub use queue::{AppendError, FrameSink, FrameSource, Room};
