@@ -1,0 +1,8 @@
+//! The log path against real files, with a queue that keeps what it is given. The runtime and the kubelet are played
+//! by the test: it writes, renames, compresses and deletes as they do.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod following;
+mod resuming;
+mod rig;

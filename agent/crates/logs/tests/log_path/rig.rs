@@ -1,0 +1,220 @@
+//! A folder of pods, the log path over it, and a queue that keeps what it is given.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hawsepipe_logs::{Metrics, Selection, Settings, StartAt, Tailer};
+use hawsepipe_model::codec::decompress;
+use hawsepipe_model::{
+    AppendError, Attributes, Codec, ContainerMeta, Frame, FrameSink, NodeMeta, PodDirectory,
+    PodMeta, PreferredCodec, Room,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use parking_lot::Mutex;
+use prost::Message;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const CAPACITY: usize = 64 << 20;
+
+/// A queue that keeps everything, and can be made to refuse, or to look used.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) frames: Mutex<Vec<Frame>>,
+    pub(crate) full: Mutex<bool>,
+    pub(crate) used: Mutex<usize>,
+}
+
+impl FrameSink for Kept {
+    fn room(&self) -> Room {
+        let free = if *self.full.lock() { 0 } else { CAPACITY - *self.used.lock() };
+        Room { free, capacity: CAPACITY }
+    }
+
+    fn append(&self, frame: Frame) -> Result<(), AppendError> {
+        if *self.full.lock() {
+            return Err(AppendError::Full(frame));
+        }
+        self.frames.lock().push(frame);
+        Ok(())
+    }
+
+    fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {
+        std::thread::sleep(timeout.min(Duration::from_millis(5)));
+        self.room().free >= bytes
+    }
+}
+
+/// Pods that the test makes known.
+#[derive(Default)]
+pub(crate) struct Pods {
+    pub(crate) known: Mutex<BTreeMap<String, Arc<PodMeta>>>,
+    node: Arc<NodeMeta>,
+    expected: bool,
+}
+
+impl PodDirectory for Pods {
+    fn pod(&self, uid: &str) -> Option<Arc<PodMeta>> {
+        self.known.lock().get(uid).cloned()
+    }
+
+    fn node(&self) -> Arc<NodeMeta> {
+        Arc::clone(&self.node)
+    }
+
+    fn expected(&self) -> bool {
+        self.expected
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) body: String,
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) resource: BTreeMap<String, Value>,
+}
+
+impl Record {
+    pub(crate) fn text(&self, key: &str) -> &str {
+        match self.resource.get(key).or_else(|| self.attributes.get(key)) {
+            Some(Value::StringValue(text)) => text,
+            _ => "",
+        }
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) sink: Arc<Kept>,
+    pub(crate) pods: Arc<Pods>,
+    pub(crate) settings: Settings,
+    pub(crate) tailer: Option<Tailer>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            pods_path: root.path().to_owned(),
+            selection: Selection::default(),
+            start_at: StartAt::All,
+            max_record_bytes: 1 << 20,
+            metadata_timeout: Duration::from_secs(3600),
+            attributes: Attributes::new(),
+            positions: Vec::new(),
+        };
+        let (sink, pods) = (Arc::default(), Arc::default());
+        Self { root, sink, pods, settings, tailer: None }
+    }
+
+    pub(crate) fn with_metadata(mut self) -> Self {
+        self.pods = Arc::new(Pods { expected: true, ..Pods::default() });
+        self
+    }
+
+    pub(crate) fn start(&mut self) {
+        let sink = Arc::clone(&self.sink) as Arc<dyn FrameSink>;
+        let pods = Arc::clone(&self.pods) as Arc<dyn PodDirectory>;
+        let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
+        let tailer =
+            Tailer::start(self.settings.clone(), sink, pods, codec, Metrics::default()).unwrap();
+        self.tailer = Some(tailer);
+    }
+
+    pub(crate) fn container(&self, pod: &str, container: &str) -> PathBuf {
+        let dir = self.root.path().join(pod).join(container);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let map = |list: &[KeyValue]| {
+            let value = |pair: &KeyValue| pair.value.clone().unwrap().value.unwrap();
+            list.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
+        };
+        let mut records = Vec::new();
+        for frame in self.sink.frames.lock().iter() {
+            let bytes = decompress(frame.codec, &frame.payload, 64 << 20).unwrap();
+            assert_eq!(bytes.len(), frame.uncompressed_len);
+            let request = ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
+            let before = records.len();
+            for block in &request.resource_logs {
+                let resource = map(&block.resource.clone().unwrap().attributes);
+                for record in block.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+                    let Value::StringValue(body) = record.body.clone().unwrap().value.unwrap()
+                    else {
+                        panic!("a body is a string");
+                    };
+                    let attributes = map(&record.attributes);
+                    records.push(Record { body, attributes, resource: BTreeMap::clone(&resource) });
+                }
+            }
+            assert_eq!((records.len() - before) as u64, frame.records);
+        }
+        records
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        self.records().into_iter().map(|record| record.body).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Record> {
+        wait(|| self.records().len() >= count, || format!("{:?}", self.bodies()));
+        let records = self.records();
+        assert_eq!(records.len(), count, "{:?}", self.bodies());
+        records
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait(condition: impl Fn() -> bool, seen: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not in time; seen: {}", seen());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until the file is older than an agent that starts now, also by a coarse clock.
+pub(crate) fn let_age(path: &Path) {
+    let born = fs::metadata(path).unwrap().created().unwrap();
+    let old = Duration::from_millis(100);
+    wait(|| born.elapsed().is_ok_and(|age| age > old), || format!("{:?}", born.elapsed()));
+}
+
+pub(crate) fn append(path: &Path, text: impl AsRef<[u8]>) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_ref()).unwrap();
+}
+
+pub(crate) fn line(text: &str) -> String {
+    format!("2026-11-22T10:00:00.123456789Z stdout F {text}\n")
+}
+
+pub(crate) fn lines(range: std::ops::Range<usize>) -> String {
+    range.map(|number| line(&number.to_string())).collect()
+}
+
+pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+pub(crate) fn pod(uid: &str, label: &str) -> Arc<PodMeta> {
+    let container =
+        ContainerMeta { ids: BTreeMap::from([(0, "abc".to_owned())]), ..ContainerMeta::default() };
+    let mut attributes = Attributes::new();
+    attributes.set("k8s.pod.label.app", label);
+    Arc::new(PodMeta {
+        uid: uid.to_owned(),
+        labels: BTreeMap::from([("app".to_owned(), label.to_owned())]),
+        attributes,
+        containers: BTreeMap::from([("c".to_owned(), container)]),
+        ..PodMeta::default()
+    })
+}
