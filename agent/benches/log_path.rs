@@ -149,6 +149,7 @@ fn log_path(pods_path: &Path, lines: u64) -> (Duration, u64) {
         pods_path: pods_path.to_owned(),
         selection: Selection::default(),
         start_at: StartAt::All,
+        max_unlinked: 1 << 30,
         max_record_bytes: 1 << 20,
         metadata_timeout: Duration::ZERO,
         attributes: Attributes::new(),

@@ -116,7 +116,7 @@ impl Framer {
         let same =
             |known: &&mut Cover| known.segment == cover.segment && known.stream == cover.stream;
         match self.covers.iter_mut().rev().find(same) {
-            Some(known) => *known = cover,
+            Some(known) => *known = Cover { from: known.from, ..cover },
             None => self.covers.push(cover),
         }
     }

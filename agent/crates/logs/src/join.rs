@@ -7,7 +7,8 @@
 use hawsepipe_model::Position;
 use hawsepipe_model::otlp::Stream;
 
-use crate::cri;
+use crate::cri::{self, CriLine};
+use crate::docker::{self, DockerLine};
 use crate::time::TimeParser;
 
 /// A line as the container wrote it.
@@ -85,6 +86,10 @@ impl Joiner {
         }
     }
 
+    pub(crate) const fn cap(&self) -> usize {
+        self.cap
+    }
+
     /// Begins a segment, of which this much was covered before. Lines that are open go on in it.
     pub(crate) fn begin_segment(&mut self, covered: Position) {
         self.covered = covered;
@@ -110,12 +115,21 @@ impl Joiner {
 
     /// A whole physical line, without its newline, that begins at offset `at`.
     pub(crate) fn whole(&mut self, line: &[u8], at: u64, emit: &mut impl FnMut(Line<'_>)) {
-        let Some(parsed) = cri::parse(line, &mut self.times) else {
-            if !self.is_covered(Slot::Raw, at) {
-                emit(cut(0, None, line, self.cap));
-            }
-            return;
-        };
+        if let Some(parsed) = cri::parse(line, &mut self.times) {
+            self.piece(parsed, at, emit);
+        } else if line.first() == Some(&b'{')
+            && let Some(parsed) = docker::parse(line, &mut self.times)
+        {
+            let DockerLine { time_unix_nano, stream, partial, content } = parsed;
+            let content = content.as_bytes();
+            self.piece(CriLine { time_unix_nano, stream, partial, content }, at, emit);
+        } else if !self.is_covered(Slot::Raw, at) {
+            emit(cut(0, None, line, self.cap));
+        }
+    }
+
+    /// What a runtime wrote of a container's line.
+    fn piece(&mut self, parsed: CriLine<'_>, at: u64, emit: &mut impl FnMut(Line<'_>)) {
         let slot = Slot::from(parsed.stream);
         if self.is_covered(slot, at) {
             return;

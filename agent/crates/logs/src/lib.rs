@@ -10,6 +10,7 @@
 
 mod cri;
 mod discover;
+mod docker;
 mod framer;
 mod join;
 mod metrics;
@@ -22,6 +23,7 @@ mod time;
 mod wake;
 
 pub use cri::{CriLine, parse as parse_cri};
+pub use docker::{DockerLine, parse as parse_docker};
 pub use metrics::Metrics;
 pub use select::{Rule, Selection, SelectionError};
 pub use tailer::{Settings, StartAt, Status, Tailer, TailerError};

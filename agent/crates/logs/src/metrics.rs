@@ -18,6 +18,8 @@ pub(crate) struct LossLabels {
 pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
 /// A file was deleted before it was read to its end; how much of it is not known.
 pub(crate) const DELETED: LossLabels = LossLabels { reason: "deleted_before_read" };
+/// A deleted file was let go because `logs.maxUnlinked` was reached.
+pub(crate) const UNLINKED: LossLabels = LossLabels { reason: "unlinked_over_budget" };
 /// A frame that could not be put into the spool.
 pub(crate) const NOT_SPOOLED: LossLabels = LossLabels { reason: "not_spooled" };
 /// Runs of NUL bytes, holes that a power cut leaves in a file.
@@ -37,6 +39,7 @@ pub struct Metrics {
     pub(crate) truncated_files: Counter,
     pub(crate) streams: Gauge,
     pub(crate) open_files: Gauge,
+    pub(crate) pinned_bytes: Gauge,
     pub(crate) waiting: Gauge,
     pub(crate) blocked_seconds: Counter<f64, AtomicU64>,
     pub(crate) lost_bytes: Family<LossLabels, Counter>,
@@ -86,6 +89,12 @@ impl Metrics {
             self.truncated_files.clone(),
         );
         logs.register("streams", "Containers whose logs are followed", self.streams.clone());
+        logs.register_with_unit(
+            "pinned",
+            "Bytes of deleted log files that are held open until they are read",
+            Unit::Bytes,
+            self.pinned_bytes.clone(),
+        );
         logs.register("open_files", "Log files held open", self.open_files.clone());
         logs.register(
             "waiting_streams",

@@ -28,6 +28,8 @@ pub(crate) struct Segment {
     pub(crate) seen: u64,
     /// What of it was covered before it was opened.
     pub(crate) covered: Position,
+    /// The position that was told last.
+    pub(crate) told: Position,
     /// It was deleted: what is open is all there is.
     pub(crate) unlinked: bool,
     /// [`Fingerprint::head`], once the first line is there.
@@ -79,9 +81,9 @@ impl Segment {
             Source::Plain(file)
         };
         let path = path.to_owned();
-        let covered = Position::default();
+        let (covered, told) = (Position::default(), Position::default());
         let (offset, seen, unlinked, head) = (0, 0, false, None);
-        Ok(Some(Self { source, id, name, path, offset, seen, covered, unlinked, head }))
+        Ok(Some(Self { source, id, name, path, offset, seen, covered, told, unlinked, head }))
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -164,6 +166,7 @@ impl Segment {
             }
         }
         self.seen = self.offset;
+        self.told = cover.position;
         Ok(true)
     }
 
@@ -217,10 +220,12 @@ impl Segment {
         };
         let head = self.head();
         let (stream, fingerprint) = (stream.clone(), Fingerprint { head, before });
-        Cover { stream, segment: self.id, position, fingerprint, state }
+        let from = std::mem::replace(&mut self.told, position);
+        Cover { stream, segment: self.id, from, position, fingerprint, state }
     }
 
-    fn head(&mut self) -> u32 {
+    /// [`Fingerprint::head`], 0 while it is not known.
+    pub(crate) fn head(&mut self) -> u32 {
         if let (None, Source::Plain(file)) = (self.head, &self.source) {
             let mut bytes = [0; FINGERPRINT];
             if let Ok(len) = read_full(&mut bytes, |part, at| file.read_at(part, at)) {

@@ -68,6 +68,8 @@ struct Done {
     read: u64,
     /// The kubelet may compress it under this name.
     name: LogName,
+    /// [`Fingerprint::head`].
+    head: u32,
 }
 
 /// A log file in the folder.
@@ -203,6 +205,26 @@ impl ContainerStream {
         self.gone = true;
     }
 
+    /// Bytes on the disk that are there because this stream holds deleted files open.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        let deleted = self.segments.iter().filter(|segment| self.gone || segment.unlinked);
+        deleted.filter_map(|segment| segment.stat().ok()).map(|stat| stat.size).sum()
+    }
+
+    /// Lets go of the oldest deleted file; what was not read of it is lost, in bytes. `None`: there is none.
+    pub(crate) fn let_go(&mut self, framer: &mut Framer) -> Option<u64> {
+        if !(self.gone || self.segments.front()?.unlinked) {
+            return None;
+        }
+        let mut segment = self.segments.pop_front()?;
+        self.reading = None;
+        self.joiner = Joiner::new(self.joiner.cap());
+        let size = segment.stat().map_or(segment.offset, |stat| stat.size);
+        let end = Position { stdout: size, stderr: size };
+        framer.cover(segment.cover(&self.key, end, SegmentState::Gone));
+        Some(size.saturating_sub(segment.offset))
+    }
+
     pub(crate) fn open_files(&self) -> usize {
         self.segments.len()
     }
@@ -301,7 +323,7 @@ impl ContainerStream {
         begin: Begin,
         metrics: &Metrics,
     ) -> Option<SegmentId> {
-        // What this agent has seen in its plain form, it knows by its name.
+        // What this agent has seen in its plain form, it knows by its name...
         let open = self.segments.iter().find(|segment| segment.name.is_same(&file.name));
         let done = || self.done.iter().find(|(_, done)| done.name.is_same(&file.name));
         if let Some(id) = open.map(|segment| segment.id).or_else(|| done().map(|(id, _)| *id)) {
@@ -314,8 +336,23 @@ impl ContainerStream {
                 return None;
             }
         };
-        // What was seen before this agent started is known by its first line.
+        // ... or, if it was renamed and compressed between two looks, by its first line.
         let restart = file.name.restart;
+        if let Some(head) = head {
+            for open in &mut self.segments {
+                if open.id.restart == restart && open.head() == head {
+                    open.name = file.name;
+                    return Some(open.id);
+                }
+            }
+            let same =
+                |(id, done): &(&SegmentId, &mut Done)| id.restart == restart && done.head == head;
+            if let Some((id, done)) = self.done.iter_mut().find(same) {
+                done.name = file.name;
+                return Some(*id);
+            }
+        }
+        // So is what was seen before this agent started.
         let mut covers = self.restored.values();
         let was = covers
             .find(|cover| cover.segment.restart == restart && Some(cover.fingerprint.head) == head);
@@ -362,11 +399,13 @@ impl ContainerStream {
             }
             segment.offset = size;
             segment.covered = Position { stdout: size, stderr: size };
+            segment.told = segment.covered;
         }
         // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
         if let Some(done) = self.done.remove(&segment.id) {
             segment.offset = done.read;
             segment.covered = Position { stdout: done.read, stderr: done.read };
+            segment.told = segment.covered;
         }
         segment.seen = segment.offset;
         self.segments.push_back(segment);
@@ -408,8 +447,9 @@ impl ContainerStream {
     }
 
     /// Leaves a segment as it is.
-    fn pass_over(&mut self, segment: Segment, read: u64) {
-        self.done.insert(segment.id, Done { read, name: segment.name });
+    fn pass_over(&mut self, mut segment: Segment, read: u64) {
+        let head = segment.head();
+        self.done.insert(segment.id, Done { read, name: segment.name, head });
     }
 
     /// Forgets what is not in the folder any more.
@@ -686,7 +726,8 @@ impl ContainerStream {
 /// Nothing needs to be remembered of a segment.
 pub(crate) fn gone(key: &StreamKey, segment: SegmentId) -> Cover {
     let (position, fingerprint) = (Position::default(), Fingerprint::default());
-    Cover { stream: key.clone(), segment, position, fingerprint, state: SegmentState::Gone }
+    let (stream, from) = (key.clone(), position);
+    Cover { stream, segment, from, position, fingerprint, state: SegmentState::Gone }
 }
 
 fn same(a: Option<&Arc<PodMeta>>, b: Option<&Arc<PodMeta>>) -> bool {

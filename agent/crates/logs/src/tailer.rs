@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::discover::{Discovery, Surroundings};
 use crate::framer::Framer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, UNLINKED};
 use crate::select::Selection;
 use crate::stream::{Begin, ContainerStream, Context, Turn};
 use crate::wake::{Dirty, Wake, Waker};
@@ -61,6 +61,9 @@ pub struct Settings {
     pub selection: Selection,
     /// Where older files are begun.
     pub start_at: StartAt,
+    /// Bytes of deleted files that may be held open until they are read; when there are more, the oldest is let go and
+    /// what was not read of it is counted.
+    pub max_unlinked: u64,
     /// Longest record, in bytes of its body; what is longer is cut and counted.
     pub max_record_bytes: usize,
     /// How long a stream waits for its pod's metadata.
@@ -225,6 +228,7 @@ impl Worker {
             if now.duration_since(last_tick) >= TICK {
                 last_tick = now;
                 self.tick(now);
+                self.bound_pinned();
             }
             let served = self.serve();
             let due = self.framer.deadline().is_some_and(|deadline| deadline <= Instant::now());
@@ -325,6 +329,30 @@ impl Worker {
             }
             self.make_ready(id);
         }
+    }
+
+    /// Holds what deleted files pin on the disk within its bound.
+    fn bound_pinned(&mut self) {
+        let mut pinned: u64 =
+            self.discovery.streams().map(|(_, stream)| stream.pinned_bytes()).sum();
+        // Streams are numbered as they came: the first is among the oldest.
+        let ids: Vec<_> = self.discovery.streams().map(|(id, _)| id).collect();
+        for id in ids {
+            while pinned > self.settings.max_unlinked {
+                let Some(stream) = self.discovery.get_mut(id) else { break };
+                let before = stream.pinned_bytes();
+                let Some(lost) = stream.let_go(&mut self.framer) else { break };
+                pinned -= before.saturating_sub(stream.pinned_bytes()).min(pinned);
+                tracing::warn!(
+                    stream = %stream.key,
+                    bytes = lost,
+                    "a deleted log file was let go before it was read: logs.maxUnlinked is reached"
+                );
+                self.metrics.lost_bytes.get_or_create(&UNLINKED).inc_by(lost);
+                self.metrics.lost_records.get_or_create(&UNLINKED).inc();
+            }
+        }
+        self.metrics.pinned_bytes.set(i64::try_from(pinned).unwrap_or(i64::MAX));
     }
 
     fn make_ready(&mut self, id: usize) {

@@ -77,6 +77,9 @@ pub struct Cover {
     pub stream: StreamKey,
     /// The segment of that stream.
     pub segment: SegmentId,
+    /// Where the frame begins: the `position` of the cover before it of the same segment, or, for the first one, where
+    /// reading of the segment began. What was passed over and counted lies within a cover, never between two.
+    pub from: Position,
     /// Where reading goes on after this frame.
     pub position: Position,
     /// What the segment is known by, should it be compressed.

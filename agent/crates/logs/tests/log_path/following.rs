@@ -1,6 +1,5 @@
 //! While the agent lives: every line once, in order.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
@@ -423,4 +422,48 @@ fn what_a_runtime_writes_into_a_renamed_file_after_it_was_left_is_read_late() {
     append(&dir.join("0.log"), lines(30..40));
     rig.wait_for(40);
     assert_eq!(rig.bodies(), numbers(0..40));
+}
+
+#[test]
+fn dockers_files_are_read_too_and_their_pieces_joined() {
+    let mut rig = Rig::new();
+    // As docker lays them: the kubelet's folder holds links.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let real = elsewhere.path().join("abc-json.log");
+    let entry = |log: &str| {
+        format!("{{\"log\":\"{log}\",\"stream\":\"stdout\",\"time\":\"2026-11-22T10:00:00.5Z\"}}\n")
+    };
+    append(&real, entry("one\\n") + &entry("t") + &entry("wo\\n"));
+    let dir = rig.container("ns_pod_uid", "c");
+    std::os::unix::fs::symlink(&real, dir.join("0.log")).unwrap();
+    rig.start();
+    rig.wait_for(2);
+    append(&real, entry("three\\n"));
+    rig.wait_for(3);
+    // Docker rotates by itself, and the link leads to the new file.
+    fs::rename(&real, elsewhere.path().join("abc-json.log.1")).unwrap();
+    append(&real, entry("four\\n"));
+    rig.wait_for(4);
+    assert_eq!(rig.bodies(), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn deleted_files_pin_no_more_of_the_disk_than_they_may() {
+    let mut rig = Rig::new();
+    rig.settings.max_unlinked = 10_000;
+    rig.start();
+    *rig.sink.full.lock() = true;
+    for number in 0..5 {
+        let dir = rig.container(&format!("ns_pod{number}_uid{number}"), "c");
+        append(&dir.join("0.log"), line("x").repeat(4000 / line("x").len()));
+    }
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(|| tailer.status().open_files == 5, || format!("{:?}", tailer.status()));
+    for entry in fs::read_dir(rig.root.path()).unwrap() {
+        fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    // Two of four thousand bytes fit.
+    wait(|| tailer.status().open_files == 2, || format!("{:?}", tailer.status()));
+    *rig.sink.full.lock() = false;
+    rig.wait_for(2 * (4000 / line("x").len()));
 }

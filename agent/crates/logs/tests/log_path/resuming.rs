@@ -230,9 +230,11 @@ proptest! {
                 Step::WritePieces(count) => {
                     // In pieces, and in more than one write.
                     for number in written..written + count {
+                        // No two lines of a container have the same time.
                         let text = number.to_string();
-                        for piece in text.chars() {
-                            append(&live, format!("2026-11-22T10:00:00Z stdout P {piece}\n"));
+                        for (index, piece) in text.chars().enumerate() {
+                            let nanos = number * 10 + index;
+                            append(&live, format!("2026-11-22T10:00:00.{nanos:09}Z stdout P {piece}\n"));
                         }
                         append(&live, "2026-11-22T10:00:00Z stdout F \n");
                     }

@@ -1,7 +1,7 @@
 //! A folder of pods, the log path over it, and a queue that keeps what it is given.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,6 +103,7 @@ impl Rig {
             pods_path: root.path().to_owned(),
             selection: Selection::default(),
             start_at: StartAt::All,
+            max_unlinked: 1 << 30,
             max_record_bytes: 1 << 20,
             metadata_timeout: Duration::from_secs(3600),
             attributes: Attributes::new(),
