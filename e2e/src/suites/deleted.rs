@@ -31,7 +31,9 @@ fn deleted(cluster: &Cluster) -> Result<()> {
         "last_words() {{ {}; exit 0; }}; trap last_words TERM; {WAIT}",
         burst("last", LAST_WORDS),
     );
-    let spec = pod_spec(&[container("c", &script)]);
+    let mut spec = pod_spec(&[container("c", &script)]);
+    // On a busy machine it must not be killed in the middle of a line.
+    spec["terminationGracePeriodSeconds"] = json!(60);
     let labels = json!({"fate": "deleted"});
     namespace.apply(&[workload::controller("Deployment", "gone", PODS, &labels, &spec)])?;
     cluster.kubectl(&[
@@ -51,7 +53,7 @@ fn deleted(cluster: &Cluster) -> Result<()> {
         "--all",
         "-n",
         &namespace.name,
-        "--timeout=60s",
+        "--timeout=90s",
     ])?;
     let wanted =
         Wanted { pod: "gone-", container: "c", restart: 0, stream: "stdout", pods: PODS as usize };
