@@ -189,8 +189,10 @@ fn log_settings(config: &Config) -> logs::Settings {
         selection: config.logs.selection.clone(),
         start_at: config.logs.start_at,
         max_record_bytes: config.logs.max_record_bytes,
+        max_unlinked: config.logs.max_unlinked,
         metadata_timeout: config.logs.metadata_timeout,
         attributes: config.attributes.clone(),
+        positions: Vec::new(),
     }
 }
 

@@ -93,6 +93,7 @@ pub(crate) struct Logs {
     pub(crate) selection: Selection,
     pub(crate) start_at: StartAt,
     pub(crate) max_record_bytes: usize,
+    pub(crate) max_unlinked: u64,
     pub(crate) metadata_timeout: Duration,
 }
 
@@ -295,6 +296,7 @@ fn logs(raw: &raw::RawLogs, metadata_timeout: Duration, has_labels: bool) -> Res
             raw::RawStartAt::New => StartAt::New,
         },
         max_record_bytes: raw.max_record_bytes.0,
+        max_unlinked: raw.max_unlinked.0 as u64,
         metadata_timeout,
     })
 }

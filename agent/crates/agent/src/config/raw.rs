@@ -153,6 +153,9 @@ pub(super) struct RawLogs {
     pub(super) start_at: RawStartAt,
     /// Longest record; what is longer is cut, marked and counted. Default 1MiB.
     pub(super) max_record_bytes: Bytes,
+    /// Bytes of deleted files that are held open until they are read; beyond it the oldest is let go and counted. Default
+    /// 1GiB.
+    pub(super) max_unlinked: Bytes,
 }
 
 impl Default for RawLogs {
@@ -163,6 +166,7 @@ impl Default for RawLogs {
             exclude: Vec::new(),
             start_at: RawStartAt::All,
             max_record_bytes: Bytes(1 << 20),
+            max_unlinked: Bytes(1 << 30),
         }
     }
 }
