@@ -20,6 +20,8 @@ pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
 pub(crate) const DELETED: LossLabels = LossLabels { reason: "deleted_before_read" };
 /// A deleted file was let go because `logs.maxUnlinked` was reached.
 pub(crate) const UNLINKED: LossLabels = LossLabels { reason: "unlinked_over_budget" };
+/// A compressed file is corrupt; how much of it was not read is not known.
+pub(crate) const CORRUPT: LossLabels = LossLabels { reason: "file_corrupt" };
 /// A frame that could not be put into the spool.
 pub(crate) const NOT_SPOOLED: LossLabels = LossLabels { reason: "not_spooled" };
 /// Runs of NUL bytes, holes that a power cut leaves in a file.

@@ -1,7 +1,7 @@
 //! One log file, held open: across rename and unlink it stays the same segment. Plain, or compressed by the kubelet.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,10 +39,18 @@ pub(crate) struct Segment {
 #[derive(Debug)]
 enum Source {
     Plain(File),
-    Compressed(Box<Inflated>),
+    Compressed(Compressed),
 }
 
-/// A compressed file can be read forwards alone.
+/// A compressed file can be read forwards alone. Its decoder takes memory, so it is made when its turn comes.
+#[derive(Debug)]
+enum Compressed {
+    /// To be gone on with from the segment's offset, if the bytes before it have this CRC32C (0: whatever they are).
+    Waiting(File, u32),
+    Reading(Box<Inflated>),
+    Broken,
+}
+
 #[derive(Debug)]
 struct Inflated {
     decoder: MultiGzDecoder<BufReader<File>>,
@@ -74,9 +82,7 @@ impl Segment {
         let Some((file, meta)) = open_regular(path)? else { return Ok(None) };
         let id = identity(&meta, name.restart);
         let source = if name.compressed {
-            let decoder = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, file));
-            let (carry, tail) = (Vec::new(), Vec::new());
-            Source::Compressed(Box::new(Inflated { decoder, carry, tail, ended: false }))
+            Source::Compressed(Compressed::Waiting(file, 0))
         } else {
             Source::Plain(file)
         };
@@ -97,8 +103,9 @@ impl Segment {
                 let meta = file.metadata()?;
                 Ok(Stat { size: meta.len(), modified: meta.modified()? })
             }
-            Source::Compressed(inflated) => {
-                let size = if inflated.ended { self.seen } else { u64::MAX };
+            Source::Compressed(compressed) => {
+                let ended = matches!(compressed, Compressed::Reading(inflated) if inflated.ended);
+                let size = if ended { self.seen } else { u64::MAX };
                 Ok(Stat { size, modified: UNIX_EPOCH })
             }
         }
@@ -120,7 +127,8 @@ impl Segment {
                 let len = read_full(buffer, |part, at| file.read_at(part, self.offset + at))?;
                 Ok(Filled { len, at_end: len < buffer.len() })
             }
-            Source::Compressed(inflated) => {
+            Source::Compressed(compressed) => {
+                let inflated = compressed.reading(&mut self.offset, &mut self.covered)?;
                 let kept = inflated.carry.len();
                 buffer[..kept].copy_from_slice(&inflated.carry);
                 inflated.carry.clear();
@@ -138,64 +146,42 @@ impl Segment {
         if at_end {
             self.seen = self.offset + (read.len() - used) as u64;
         }
-        if let Source::Compressed(inflated) = &mut self.source {
+        if let Source::Compressed(Compressed::Reading(inflated)) = &mut self.source {
             inflated.carry.extend_from_slice(&read[used..]);
             keep_tail(&mut inflated.tail, &read[..used]);
         }
     }
 
-    /// Goes on where a position that was kept says; false when the file is not the one that it speaks of.
+    /// Goes on where a position that was kept says; false when the file is not the one that it speaks of. What is in a
+    /// compressed file shows when it is read.
     pub(crate) fn resume(&mut self, cover: &Cover) -> io::Result<bool> {
-        let (size, position) = (self.stat()?.size, cover.position);
-        self.covered = position;
-        if size < position.lower() {
-            // A power cut took what the kernel had not written yet; it was delivered.
-            tracing::warn!(
-                path = %self.path.display(),
-                size,
-                position = position.lower(),
-                "a log file is shorter than what was delivered of it; going on at its end"
-            );
-            self.covered = Position { stdout: size, stderr: size };
-            self.offset = size;
-        } else {
-            self.skip_to(position.lower())?;
-            let before = cover.fingerprint.before;
-            if before != 0 && self.before()? != before {
-                return Ok(false);
+        let (position, before) = (cover.position, cover.fingerprint.before);
+        (self.covered, self.told, self.offset) = (position, position, position.lower());
+        match &mut self.source {
+            Source::Compressed(Compressed::Waiting(_, expected)) => *expected = before,
+            Source::Compressed(_) => {}
+            Source::Plain(_) => {
+                let size = self.stat()?.size;
+                if size < self.offset {
+                    // A power cut took what the kernel had not written yet; it was delivered.
+                    tracing::warn!(
+                        path = %self.path.display(),
+                        size,
+                        position = self.offset,
+                        "a log file is shorter than what was delivered of it; going on at its end"
+                    );
+                    self.offset = size;
+                    self.covered = Position { stdout: size, stderr: size };
+                } else if before != 0 && self.before_offset(self.offset)? != before {
+                    return Ok(false);
+                }
             }
         }
         self.seen = self.offset;
-        self.told = cover.position;
         Ok(true)
     }
 
-    fn skip_to(&mut self, offset: u64) -> io::Result<()> {
-        if let Source::Compressed(inflated) = &mut self.source {
-            let mut buffer = vec![0; 64 << 10];
-            let mut left = offset;
-            while left > 0 {
-                let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let read = inflated.decoder.read(&mut buffer[..len])?;
-                if read == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                keep_tail(&mut inflated.tail, &buffer[..read]);
-                left -= read as u64;
-            }
-        }
-        self.offset = offset;
-        Ok(())
-    }
-
-    /// CRC32C of the bytes before the offset.
-    fn before(&self) -> io::Result<u32> {
-        match &self.source {
-            Source::Plain(_) => self.before_offset(self.offset),
-            Source::Compressed(inflated) => Ok(crc32c::crc32c(&inflated.tail)),
-        }
-    }
-
+    /// CRC32C of the bytes before an offset.
     fn before_offset(&self, offset: u64) -> io::Result<u32> {
         let Source::Plain(file) = &self.source else { return Ok(0) };
         let mut bytes = [0; FINGERPRINT];
@@ -215,7 +201,9 @@ impl Segment {
         let lower = position.lower();
         let before = match &self.source {
             Source::Plain(_) => self.before_offset(lower).unwrap_or(0),
-            Source::Compressed(inflated) if lower == self.offset => crc32c::crc32c(&inflated.tail),
+            Source::Compressed(Compressed::Reading(inflated)) if lower == self.offset => {
+                crc32c::crc32c(&inflated.tail)
+            }
             Source::Compressed(_) => 0,
         };
         let head = self.head();
@@ -246,6 +234,57 @@ impl Segment {
 
     pub(crate) fn set_head(&mut self, head: u32) {
         self.head = Some(head);
+    }
+}
+
+// === impl Compressed ===
+
+impl Compressed {
+    /// The decoder, at the segment's offset. When the bytes before it are not those that were read, the file is another
+    /// one: it is read from its beginning, better twice than not at all.
+    fn reading(&mut self, offset: &mut u64, covered: &mut Position) -> io::Result<&mut Inflated> {
+        if let Self::Waiting(..) = self
+            && let Self::Waiting(file, before) = std::mem::replace(self, Self::Broken)
+        {
+            let mut inflated = Inflated::new(file.try_clone()?);
+            inflated.skip(*offset)?;
+            if before != 0 && crc32c::crc32c(&inflated.tail) != before {
+                tracing::warn!(
+                    "a compressed log file is not the one that was read before, reading it from its \
+                     beginning"
+                );
+                (*offset, *covered) = (0, Position::default());
+                let mut file = file;
+                file.rewind()?;
+                inflated = Inflated::new(file);
+            }
+            *self = Self::Reading(Box::new(inflated));
+        }
+        match self {
+            Self::Reading(inflated) => Ok(inflated),
+            _ => Err(io::Error::other("it could not be decompressed")),
+        }
+    }
+}
+
+impl Inflated {
+    fn new(file: File) -> Self {
+        let decoder = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, file));
+        Self { decoder, carry: Vec::new(), tail: Vec::new(), ended: false }
+    }
+
+    fn skip(&mut self, mut left: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = self.decoder.read(&mut buffer[..len])?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            keep_tail(&mut self.tail, &buffer[..read]);
+            left -= read as u64;
+        }
+        Ok(())
     }
 }
 

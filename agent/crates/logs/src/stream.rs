@@ -19,7 +19,7 @@ use hawsepipe_model::{
 
 use crate::framer::Framer;
 use crate::join::{Joiner, Line};
-use crate::metrics::{DELETED, Metrics, NUL};
+use crate::metrics::{CORRUPT, DELETED, Metrics, NUL};
 use crate::scan::{LogName, PodDir};
 use crate::segment::{Filled, Segment, identity};
 use crate::select::Selection;
@@ -393,13 +393,14 @@ impl ContainerStream {
             && (segment.is_compressed() || segment.id.born_nanos < born_before)
         {
             let size = segment.stat().map_or(0, |stat| stat.size);
+            let end = Position { stdout: size, stderr: size };
+            (segment.offset, segment.covered, segment.told) = (size, end, end);
             if segment.name.rotated.is_some() {
+                self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
                 self.pass_over(segment, size);
                 return;
             }
-            segment.offset = size;
-            segment.covered = Position { stdout: size, stderr: size };
-            segment.told = segment.covered;
+            self.left.push(segment.cover(&self.key, end, SegmentState::Open));
         }
         // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
         if let Some(done) = self.done.remove(&segment.id) {
@@ -496,6 +497,7 @@ impl ContainerStream {
         context: &Context<'_>,
     ) -> Turn {
         loop {
+            self.tell(framer);
             let Some(segment) = self.segments.front() else {
                 self.backlog = false;
                 return if self.gone { Turn::Done } else { Turn::Idle };
@@ -513,7 +515,15 @@ impl ContainerStream {
                 Err(error) => {
                     let path = self.segments[0].path.clone();
                     self.refuse(path, &error, context.metrics);
-                    return Turn::Idle;
+                    if !self.segments[0].is_compressed() {
+                        return Turn::Idle;
+                    }
+                    // It will not become better, and what is behind it waits.
+                    context.metrics.lost_records.get_or_create(&CORRUPT).inc();
+                    framer.begin(&self.key, &resource);
+                    self.joiner.flush(&mut |line| framer.push(line));
+                    self.finish(framer);
+                    continue;
                 }
             }
             if self.segments.len() == 1 {
@@ -571,8 +581,8 @@ impl ContainerStream {
         Ok(used > 0)
     }
 
-    /// Puts how far the first segment was read into the frame, and what else there is to tell.
-    fn cover(&mut self, framer: &mut Framer, state: SegmentState) {
+    /// Tells what is covered of segments that are not being read.
+    fn tell(&mut self, framer: &mut Framer) {
         // Lines that began in segments before this one are told: those are covered to their ends.
         if !self.joiner.has_carried() {
             for cover in self.left.drain(..) {
@@ -582,6 +592,11 @@ impl ContainerStream {
         for cover in self.forgotten.drain(..) {
             framer.cover(cover);
         }
+    }
+
+    /// Puts how far the first segment was read into the frame.
+    fn cover(&mut self, framer: &mut Framer, state: SegmentState) {
+        self.tell(framer);
         if let Some(segment) = self.segments.front_mut() {
             let position = self.joiner.position(segment.offset);
             framer.cover(segment.cover(&self.key, position, state));
@@ -590,7 +605,8 @@ impl ContainerStream {
 
     /// Whether nothing will be written to the first segment any more.
     fn is_over(&self) -> bool {
-        if self.segments.len() < 2 && !self.gone && !self.segments[0].unlinked {
+        let first = &self.segments[0];
+        if self.segments.len() < 2 && !self.gone && !first.unlinked && !first.is_compressed() {
             return false;
         }
         let Ok(stat) = self.segments[0].stat() else {
@@ -636,6 +652,11 @@ impl ContainerStream {
         }
         // While a line is open that began in it, the segment is covered up to there; to its end, once that line is told.
         self.cover(framer, SegmentState::Open);
+        self.finish(framer);
+    }
+
+    /// Takes the first segment out. It is covered to its end once the lines are told that began in it.
+    fn finish(&mut self, framer: &mut Framer) {
         if let Some(mut segment) = self.segments.pop_front() {
             let end = Position { stdout: segment.offset, stderr: segment.offset };
             self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
@@ -644,11 +665,7 @@ impl ContainerStream {
         }
         self.joiner.begin_segment(Position::default());
         self.reading = None;
-        if !self.joiner.has_carried() {
-            for cover in self.left.drain(..) {
-                framer.cover(cover);
-            }
-        }
+        self.tell(framer);
     }
 
     /// The resource of a run, as bytes; `None` while metadata is waited for, or when the container is left out.

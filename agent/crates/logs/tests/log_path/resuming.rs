@@ -169,6 +169,49 @@ fn a_corrupt_compressed_file_holds_up_nothing_behind_it() {
 }
 
 #[test]
+fn a_compressed_file_that_is_corrupt_in_its_middle_is_left_there() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "c");
+    let rotated = dir.join("0.log.20261122-100000");
+    append(&rotated, lines(0..40_000));
+    compress(&rotated);
+    let gz = dir.join("0.log.20261122-100000.gz");
+    let mut bytes = fs::read(&gz).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 100].fill(0xff);
+    fs::write(&gz, bytes).unwrap();
+    append(&dir.join("0.log"), lines(40_000..40_010));
+    rig.start();
+    wait(|| rig.bodies().ends_with(&numbers(40_000..40_010)), || format!("{}", rig.bodies().len()));
+    let bodies = rig.bodies();
+    assert!(bodies.len() > 100 && bodies.len() < 40_010, "{}", bodies.len());
+    assert_eq!(bodies[..100], numbers(0..100));
+}
+
+#[test]
+fn what_a_first_start_passed_over_stays_passed_over() {
+    let mut rig = Rig::new();
+    rig.settings.start_at = StartAt::New;
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log.20261122-100000"), lines(0..10));
+    append(&dir.join("0.log"), lines(10..20));
+    crate::rig::let_age(&dir.join("0.log"));
+    rig.start();
+    let tailer = rig.tailer.as_ref().unwrap();
+    wait(|| tailer.status().streams == 1, || format!("{:?}", tailer.status()));
+    append(&dir.join("0.log"), lines(20..30));
+    rig.wait_for(10);
+    rig.kill();
+    append(&dir.join("0.log"), lines(30..40));
+    compress(&dir.join("0.log.20261122-100000"));
+    // What is found now is not older than the first start, but what was passed over is known.
+    rig.settings.start_at = StartAt::All;
+    rig.restart();
+    rig.wait_for(20);
+    assert_eq!(rig.bodies(), numbers(20..40));
+}
+
+#[test]
 fn nothing_is_remembered_of_what_is_gone() {
     let mut rig = Rig::new();
     rig.start();
