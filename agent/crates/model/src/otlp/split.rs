@@ -86,7 +86,8 @@ impl<'a> Records<'a> {
             let mut of_scope = Vec::new();
             for field in Fields(scope) {
                 let field = field?;
-                let list = if field.message(2).is_some() { &mut self.records } else { &mut of_scope };
+                let list =
+                    if field.message(2).is_some() { &mut self.records } else { &mut of_scope };
                 list.push(field.raw);
             }
             if self.records.len() > first {
@@ -208,7 +209,8 @@ impl<'a> Records<'a> {
                     .sum::<u64>();
             }
         }
-        let origin = |((namespace, pod), (records, bytes))| Origin { namespace, pod, records, bytes };
+        let origin =
+            |((namespace, pod), (records, bytes))| Origin { namespace, pod, records, bytes };
         found.into_iter().map(origin).collect()
     }
 }

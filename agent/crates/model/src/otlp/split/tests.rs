@@ -59,10 +59,12 @@ fn record() -> impl Strategy<Value = LogRecord> {
 }
 
 fn request() -> impl Strategy<Value = ExportLogsServiceRequest> {
-    let scope = (vec(record(), 0..6), "[a-z]{0,6}", any::<bool>()).prop_map(|(records, url, named)| {
-        let scope = InstrumentationScope { name: url.clone(), ..InstrumentationScope::default() };
-        ScopeLogs { scope: named.then_some(scope), log_records: records, schema_url: url }
-    });
+    let scope =
+        (vec(record(), 0..6), "[a-z]{0,6}", any::<bool>()).prop_map(|(records, url, named)| {
+            let scope =
+                InstrumentationScope { name: url.clone(), ..InstrumentationScope::default() };
+            ScopeLogs { scope: named.then_some(scope), log_records: records, schema_url: url }
+        });
     let block = (vec(scope, 0..4), attributes(), "[a-z]{0,6}", any::<bool>());
     let block = block.prop_map(|(scope_logs, attributes, schema_url, known)| {
         let resource = Resource { attributes, ..Resource::default() };
