@@ -82,7 +82,7 @@ impl Admin {
         shown: Arc<dyn Shown>,
         cancel: CancellationToken,
     ) {
-        let state = Arc::new(Page { registry, shown });
+        let state = Arc::new(Page { looking: Arc::default(), registry, shown });
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
@@ -98,13 +98,24 @@ impl Admin {
 }
 
 struct Page {
+    looking: Arc<tokio::sync::Mutex<()>>,
     registry: Registry,
     shown: Arc<dyn Shown>,
 }
 
 async fn readyz(State(page): State<Arc<Page>>) -> Response {
-    // It writes to a disk, which may hang.
-    let asked = tokio::task::spawn_blocking(move || page.shown.readiness());
+    // It writes to a disk, which may hang: one look at a time, so that probes do not pile up behind it.
+    let Ok(turn) = Arc::clone(&page.looking).try_lock_owned() else {
+        let messages =
+            vec!["the probe before this one still waits for the spool's disk".to_owned()];
+        let readiness = Readiness { ready: false, messages };
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response();
+    };
+    let asked = tokio::task::spawn_blocking(move || {
+        let readiness = page.shown.readiness();
+        drop(turn);
+        readiness
+    });
     let readiness = match tokio::time::timeout(READY_TIMEOUT, asked).await {
         Ok(Ok(readiness)) => readiness,
         Ok(Err(error)) => Readiness { ready: false, messages: vec![error.to_string()] },

@@ -175,7 +175,7 @@ impl Agent {
     }
 }
 
-/// Whether the spool's folder can be written.
+/// Whether the spool's folder, which is made if need be, can be written.
 pub(crate) fn try_spool(path: &Path) -> Result<(), StartError> {
     let failed = |source| StartError::Spool { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(failed)?;

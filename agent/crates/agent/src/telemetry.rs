@@ -48,12 +48,14 @@ pub(crate) fn init(log: Log) -> Result<Suppressed, TryInitError> {
     let suppressed = Suppressed::default();
     let budget = Budget { spent: Mutex::default(), suppressed: suppressed.clone() };
     let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Libraries have their own idea of what is worth a line: kube's client writes the whole body of an answer that it
-    // cannot read.
+    // Libraries have their own idea of what is worth a line: kube's client writes one a retry, and the whole body of an
+    // answer that it cannot read. What a person should know of it, the cluster crate says.
     let ours = move |meta: &Metadata<'_>| {
         let limit = match meta.target() {
             target if target.starts_with("hawsepipe") => log.level,
-            target if target.starts_with("kube_client") => LevelFilter::ERROR,
+            target if target.starts_with("kube_client") && log.level <= LevelFilter::INFO => {
+                LevelFilter::OFF
+            }
             _ => LevelFilter::WARN,
         };
         *meta.level() <= log.level.min(limit)

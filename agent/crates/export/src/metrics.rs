@@ -65,9 +65,9 @@ impl Default for ExportMetrics {
 }
 
 impl ExportMetrics {
-    /// Puts them into `registry`, named `hawsepipe_export_*`.
+    /// Registers everything; `registry` is the agent's, with its prefix `hawsepipe`.
     pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("hawsepipe_export");
+        let registry = registry.sub_registry_with_prefix("export");
         registry.register("frames", "Frames acknowledged, at least in part", self.frames.clone());
         registry.register("records", "Records acknowledged", self.records.clone());
         registry.register(

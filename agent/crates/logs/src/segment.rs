@@ -22,7 +22,7 @@ pub(crate) struct Segment {
     pub(crate) offset: u64,
     /// The size up to which the file holds no further whole line: nothing is read while it stays the same.
     pub(crate) seen: u64,
-    /// Its name is gone from the folder: what is open is all there is.
+    /// It was deleted: what is open is all there is.
     pub(crate) unlinked: bool,
 }
 
@@ -59,6 +59,12 @@ impl Segment {
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         let meta = self.file.metadata()?;
         Ok(Stat { size: meta.len(), modified: meta.modified()? })
+    }
+
+    /// Whether the file has no name any more. A look at the folder does not tell: it may miss a file that is renamed
+    /// meanwhile (POSIX, readdir).
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 
     /// Reads at the offset; fewer bytes than asked for mean the end of the file.

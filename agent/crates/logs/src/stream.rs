@@ -4,7 +4,7 @@
 //! it has a successor or its folder is gone, and it has stopped growing; lines of one container keep their
 //! order.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -74,8 +74,8 @@ pub(crate) struct ContainerStream {
     pod: Arc<PodDir>,
     container: String,
     segments: VecDeque<Segment>,
-    /// Segments that were read to their end and are still in the folder.
-    done: HashSet<SegmentId>,
+    /// Segments that were read to their end and are still in the folder, with what was read of them.
+    done: HashMap<SegmentId, u64>,
     /// Paths that could not be opened and were said to be so.
     refused: HashSet<PathBuf>,
     joiner: Joiner,
@@ -120,7 +120,7 @@ impl ContainerStream {
             pod: Arc::clone(pod),
             container: container.to_owned(),
             segments: VecDeque::new(),
-            done: HashSet::new(),
+            done: HashMap::new(),
             refused: HashSet::new(),
             joiner: Joiner::new(cap),
             resource: None,
@@ -219,16 +219,16 @@ impl ContainerStream {
             if let Some(known) = self.segments.iter_mut().find(|segment| segment.id == id) {
                 known.name = name;
                 known.path = path;
-            } else if !self.done.contains(&id) {
+            } else if self.done.get(&id).is_none_or(|read| meta.len() > *read) {
                 self.polled |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
                 self.open(path, name, begin, metrics);
             }
         }
         for segment in &mut self.segments {
-            segment.unlinked = !present.contains(&segment.id);
+            segment.unlinked = !present.contains(&segment.id) && segment.is_unlinked();
         }
         self.segments.make_contiguous().sort_by(|a, b| a.name.cmp(&b.name));
-        self.done.retain(|id| present.contains(id));
+        self.done.retain(|id, _| present.contains(id));
     }
 
     fn open(&mut self, path: PathBuf, name: LogName, begin: Begin, metrics: &Metrics) {
@@ -239,13 +239,17 @@ impl ContainerStream {
                 if let Begin::End { born_before } = begin
                     && segment.id.born_nanos < born_before
                 {
+                    segment.offset = segment.stat().map_or(0, |stat| stat.size);
                     if rotated {
-                        self.done.insert(segment.id);
+                        self.done.insert(segment.id, segment.offset);
                         return;
                     }
-                    segment.offset = segment.stat().map_or(0, |stat| stat.size);
-                    segment.seen = segment.offset;
                 }
+                // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
+                if let Some(read) = self.done.remove(&segment.id) {
+                    segment.offset = read;
+                }
+                segment.seen = segment.offset;
                 self.segments.push_back(segment);
             }
             Ok(None) => {
@@ -279,6 +283,7 @@ impl ContainerStream {
     ) -> Turn {
         loop {
             let Some(segment) = self.segments.front() else {
+                self.backlog = false;
                 return if self.gone { Turn::Done } else { Turn::Idle };
             };
             let restart = segment.name.restart;
@@ -397,7 +402,7 @@ impl ContainerStream {
             self.joiner.flush(emit);
         }
         framer.cover(&self.key, segment.id, self.joiner.position(segment.offset));
-        self.done.insert(segment.id);
+        self.done.insert(segment.id, segment.offset);
     }
 
     /// The resource of a run, as bytes; `None` while metadata is waited for, or when the container is left out.
@@ -422,9 +427,6 @@ impl ContainerStream {
             }
         }
         self.waiting = None;
-        if !complete && !flows {
-            context.metrics.incomplete_metadata.inc();
-        }
         if self.included.is_none() {
             let labels = pod.as_ref().map(|pod| &pod.labels);
             let (namespace, name) = (&self.pod.namespace, &self.pod.pod);
@@ -438,6 +440,9 @@ impl ContainerStream {
             if labels.is_some() {
                 self.included = Some(true);
             }
+        }
+        if !complete && !flows {
+            context.metrics.incomplete_metadata.inc();
         }
         let attributes = self.attributes(restart, pod.as_deref(), &node, complete, context);
         let bytes: Arc<[u8]> = encode_resource(&attributes).into();

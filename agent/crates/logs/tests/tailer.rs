@@ -615,3 +615,23 @@ fn a_file_that_is_deleted_while_its_folder_stays_is_read_and_let_go() {
     rig.wait_for(20);
     assert_eq!(rig.bodies(), numbers(0..20));
 }
+
+#[test]
+fn what_a_runtime_writes_into_a_renamed_file_after_it_was_left_is_read_late() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "c");
+    let rotated = dir.join("0.log.20261122-100000");
+    append(&dir.join("0.log"), lines(0..10));
+    rig.wait_for(10);
+    fs::rename(dir.join("0.log"), &rotated).unwrap();
+    append(&dir.join("0.log"), lines(10..20));
+    let tailer = rig.tailer.as_ref().unwrap();
+    rig.wait_for(20);
+    wait(|| tailer.status().open_files == 1, || format!("{:?}", tailer.status()));
+    append(&rotated, lines(20..30));
+    rig.wait_for(30);
+    append(&dir.join("0.log"), lines(30..40));
+    rig.wait_for(40);
+    assert_eq!(rig.bodies(), numbers(0..40));
+}

@@ -1,7 +1,7 @@
 //! The types that cross borders between Hawsepipe's crates, and the OTLP encoding they carry. No I/O.
 //!
-//! In: nothing. Out: what `logs`, `collect`, `spool`, `export`, `receive` and `cluster` hand each
-//! other. Whatever holds between two crates is written down here, once:
+//! In: nothing. Out: what `logs`, `spool`, `export`, `receive` and `cluster` hand each other. Whatever
+//! holds between two crates is written down here, once:
 //!
 //! - a [`Frame`] is a complete, compressed OTLP export request, with the log positions it covers;
 //! - a [`FrameSink`] is where frames are put, a [`FrameSource`] is where a destination takes them;

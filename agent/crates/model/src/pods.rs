@@ -1,6 +1,6 @@
 //! What is known of the node and its pods, as the collectors see it.
 //!
-//! `cluster` makes these, `logs` and `collect` read them. The data path only ever reads a local map.
+//! `cluster` makes these, `logs` reads them. The data path only ever reads a local map.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

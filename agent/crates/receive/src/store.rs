@@ -136,7 +136,10 @@ struct State {
     /// Every container name once.
     names: HashSet<Arc<ContainerName>>,
     unsynced: Vec<Unsynced>,
-    last_error: Option<String>,
+    /// While the last write failed.
+    write_error: Option<String>,
+    /// While the last sync failed.
+    sync_error: Option<String>,
 }
 
 /// A file with frames that the disk may not have yet.
@@ -174,6 +177,29 @@ pub struct StoreStatus {
 
 // === impl Store ===
 
+/// What of the disk goes wrong.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Write,
+    Sync,
+}
+
+impl Trouble {
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Write => "senders are told to try again",
+            Self::Sync => "a power cut may now lose records",
+        }
+    }
+
+    const fn over(self) -> &'static str {
+        match self {
+            Self::Write => "the store can be written again",
+            Self::Sync => "the store can be synced again",
+        }
+    }
+}
+
 impl Store {
     /// Opens the store, or makes it.
     ///
@@ -205,7 +231,8 @@ impl Store {
             next_sequence: found.next_sequence,
             names: found.names,
             unsynced: Vec::new(),
-            last_error: None,
+            write_error: None,
+            sync_error: None,
         };
         state.make_room(0, settings.max_bytes, &metrics);
         state.gauge(&metrics);
@@ -226,14 +253,15 @@ impl Store {
     pub(crate) fn append(&self, request: &ExportLogsServiceRequest) -> Result<(), StoreError> {
         let frame = NewFrame::new(request, now_unix_nano())?;
         let result = self.write(frame);
-        let error = match &result {
+        match &result {
+            Ok(()) => self.note(Trouble::Write, None),
             Err(error @ StoreError::Io { .. }) => {
                 self.0.metrics.write_errors.inc();
-                Some(error.to_string())
+                self.note(Trouble::Write, Some(error.to_string()));
             }
-            _ => None,
-        };
-        self.note_error(error);
+            // It says something of the request, nothing of the disk.
+            Err(_) => {}
+        }
         result
     }
 
@@ -285,23 +313,28 @@ impl Store {
             .iter()
             .try_for_each(|unsynced| unsynced.file.sync_data())
             .and_then(|()| File::open(&self.0.settings.path)?.sync_all());
-        if let Err(source) = result {
-            let error = self.0.settings.io("sync", source);
-            tracing::error!(%error, "a power cut may now lose records");
+        let error = result.err().map(|source| {
             self.0.metrics.write_errors.inc();
-            self.note_error(Some(error.to_string()));
-        }
+            // Once more with the next ones.
+            self.0.state.lock().unsynced.extend(unsynced);
+            self.0.settings.io("sync", source).to_string()
+        });
+        self.note(Trouble::Sync, error);
     }
 
-    fn note_error(&self, error: Option<String>) {
+    /// Keeps and says what goes wrong, one line a problem, not one a request.
+    fn note(&self, trouble: Trouble, error: Option<String>) {
         let mut state = self.0.state.lock();
-        match (&state.last_error, &error) {
-            // One line a problem, not one a request.
-            (None, Some(error)) => tracing::error!(%error, "senders are told to try again"),
-            (Some(_), None) => tracing::info!("the store can be written again"),
+        let last = match trouble {
+            Trouble::Write => &mut state.write_error,
+            Trouble::Sync => &mut state.sync_error,
+        };
+        match (&*last, &error) {
+            (None, Some(error)) => tracing::error!(%error, "{}", trouble.consequence()),
+            (Some(_), None) => tracing::info!("{}", trouble.over()),
             _ => {}
         }
-        state.last_error = error;
+        *last = error;
     }
 
     /// How far the store is filled, now and later.
@@ -362,7 +395,7 @@ impl Store {
             containers: state.names.len(),
             oldest_received_unix_nano: with_records().map(|segment| segment.first_received).min(),
             newest_received_unix_nano: with_records().map(|segment| segment.last_received).max(),
-            last_error: state.last_error.clone(),
+            last_error: state.write_error.as_ref().or(state.sync_error.as_ref()).cloned(),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::config::{Config, Log};
 use crate::telemetry;
 use workloads::Workloads;
 
+/// Where the kubelet keeps the logs of pods.
 const PODS_PATH: &str = "/var/log/pods";
 /// How long the last lines may take to arrive.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -35,6 +36,9 @@ pub(crate) struct DemoArgs {
     /// Ends by itself after this many seconds; exit code 0 only if everything that was written was received.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// The folder of this machine's pods. Where it is empty or missing, three small workloads are played.
+    #[arg(long, value_name = "DIR", default_value = PODS_PATH)]
+    pods_path: PathBuf,
 }
 
 /// Where the lines come from.
@@ -55,8 +59,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     std::fs::write(&key_file, fresh_key()?)?;
 
     let receiver = Receiver::start(receiver_settings(folder.path(), &key_file)?).await?;
-    let source = if has_pods(Path::new(PODS_PATH)) {
-        Source::Own(PODS_PATH.into())
+    let source = if has_pods(&args.pods_path) {
+        Source::Own(args.pods_path)
     } else {
         Source::Played(Workloads::start(&folder.path().join("pods"))?)
     };

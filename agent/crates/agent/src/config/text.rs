@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// A text; `${VAR}` is replaced from the environment, `$$` is a dollar sign. Numbers and truth values are taken as they
-/// are written.
+/// A text; `${VAR}` is replaced from the environment, `$$` is a dollar sign. Numbers and truth values are taken as YAML
+/// reads them: `1.10` is `1.1` unless it is quoted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text(pub(super) String);
 
@@ -20,56 +20,58 @@ pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(Scalar("a text"))?;
-        expand(&text, |name| std::env::var(name).ok()).map(Self).map_err(de::Error::custom)
+        deserializer.deserialize_any(Scalar(|text| Ok(Self(text))))
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Text(text) = Text::deserialize(deserializer)?;
-        parse_bytes(&text).map(Self).ok_or_else(|| {
-            de::Error::custom(format!("`{text}` is no size; write for instance 64MiB"))
-        })
+        deserializer.deserialize_any(Scalar(|text: String| {
+            let bytes = parse_bytes(&text).map(Self);
+            bytes.ok_or_else(|| format!("`{text}` is no size; write for instance 64MiB"))
+        }))
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Text(text) = Text::deserialize(deserializer)?;
-        parse_span(&text).map(Self).ok_or_else(|| {
-            de::Error::custom(format!("`{text}` is no time; write for instance 500ms, 30s or 5m"))
-        })
+        deserializer.deserialize_any(Scalar(|text: String| {
+            let span = parse_span(&text).map(Self);
+            span.ok_or_else(|| format!("`{text}` is no time; write for instance 500ms, 30s or 5m"))
+        }))
     }
 }
 
-struct Scalar(&'static str);
+/// Gives a scalar, its variables replaced, to a function. The reader adds key and place to errors that come from a
+/// visitor, and only to those.
+struct Scalar<F>(F);
 
-impl Visitor<'_> for Scalar {
-    type Value = String;
+impl<T, F: FnOnce(String) -> Result<T, String>> Visitor<'_> for Scalar<F> {
+    type Value = T;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
+        f.write_str("a text")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        let text = expand(text, |name| std::env::var(name).ok());
+        text.and_then(self.0).map_err(E::custom)
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
-        Ok(number.to_string())
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<String, E> {
-        Ok(number.to_string())
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 
-    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<String, E> {
-        Ok(flag.to_string())
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
+        self.visit_str(&flag.to_string())
     }
 }
 

@@ -213,7 +213,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(settings: &Settings, queue: Queue, drain: Duration) -> Self {
         let metrics = ExportMetrics::default();
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("hawsepipe");
         metrics.register(&mut registry);
         let preferred = Arc::new(PreferredCodec::new(Codec::Zstd));
         let destination = Destination::otlp("main", settings, Arc::clone(&preferred), &metrics);

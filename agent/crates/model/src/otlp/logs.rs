@@ -44,8 +44,8 @@ pub struct Marks {
     pub original_bytes: Option<u64>,
     /// Bytes that are no UTF-8 were replaced by U+FFFD. `hawsepipe.log.invalid_utf8`.
     pub invalid_utf8: bool,
-    /// The line has not the form that the runtime writes; it is delivered as it is, under the time of reading.
-    /// `hawsepipe.log.unparsed`.
+    /// The line has not the form that the runtime writes; it is delivered as it is. Its time is not known (0), the
+    /// observed time is that of reading. `hawsepipe.log.unparsed`.
     pub unparsed: bool,
 }
 
