@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hawsepipe_model::codec::{self, Compressor};
+use hawsepipe_model::codec::{self, CodecError, Compressor};
 use hawsepipe_model::otlp::split::{Records, shorten};
 use hawsepipe_model::{Codec, Frame};
 use tokio::time::sleep;
@@ -184,7 +184,7 @@ impl Parts {
             if ranges.len() < 2 {
                 return Ok(None);
             }
-            let mut compressor = Compressor::new().map_err(|_| OutOfMemory)?;
+            let mut compressor = Compressor::new()?;
             let part = |range: Range<usize>| {
                 let count = range.len() as u64;
                 close(&whole, &records.encode(range), count, codec, &mut compressor)
@@ -211,6 +211,12 @@ impl Parts {
 /// Nothing else makes a compressor fail, and it passes: no word about the part.
 #[derive(Debug)]
 struct OutOfMemory;
+
+impl From<CodecError> for OutOfMemory {
+    fn from(_error: CodecError) -> Self {
+        Self
+    }
+}
 
 /// A frame takes milliseconds to decompress and to compress.
 async fn off_the_async_threads<T: Send + 'static>(
@@ -245,7 +251,7 @@ async fn cut(
     let work = move || {
         let shorter = open(&frame).and_then(|plain| shorten(&plain, max).ok().flatten());
         let Some(shorter) = shorter else { return Ok(None) };
-        let mut compressor = Compressor::new().map_err(|_| OutOfMemory)?;
+        let mut compressor = Compressor::new()?;
         let short = close(&frame, &shorter.request, 1, codec, &mut compressor)?;
         Ok(Some((short, shorter.cut)))
     };
@@ -271,7 +277,7 @@ fn close(
     compressor: &mut Compressor,
 ) -> Result<Frame, OutOfMemory> {
     let codec = codec.unwrap_or(whole.codec);
-    let payload = compressor.compress(codec, request).map_err(|_| OutOfMemory)?;
+    let payload = compressor.compress(codec, request)?;
     // What the frame covers is settled with the frame.
     let covers = Vec::new();
     let (payload, uncompressed_len) = (Bytes::from(payload), request.len());
