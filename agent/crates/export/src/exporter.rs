@@ -28,7 +28,7 @@ pub trait Exporter: Send + 'static {
     /// The word for it in the config's `type`.
     const TYPE: &'static str;
 
-    /// Finds out, without any data, whether the destination can be reached, takes the key, and how it wants frames
+    /// Asks, without any data, whether the destination can be reached, takes the key, and how it wants frames
     /// compressed. `Ack` when all is well.
     fn greet(&mut self) -> impl Future<Output = Verdict> + Send;
 

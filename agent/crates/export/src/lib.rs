@@ -7,8 +7,8 @@
 //! One file a destination type (`otlp`), over shared transports (`grpc`); each is an [`Exporter`], and
 //! [`Destination::run`] drives it. What always holds:
 //!
-//! - a frame is settled only when the destination acknowledged it, or refused its data by an explicit word, and
-//!   then it is counted with the reason;
+//! - a frame is settled only when every record of it was acknowledged, or its data refused by an explicit word, and
+//!   then it is counted with the reason; a frame that is refused as a whole goes on in parts (`parts`);
 //! - whatever else goes wrong holds the frame: backoff with jitter, no end, no limit to the tries;
 //! - the key never leaves [`Key`] except into the request's header.
 
@@ -17,12 +17,16 @@ mod explain;
 mod exporter;
 mod grpc;
 mod key;
+mod limits;
 mod metrics;
 mod negotiate;
 mod otlp;
+mod parts;
+mod rejection;
 mod retry;
 mod runner;
 mod settings;
+mod size;
 mod state;
 mod status;
 mod tls;
@@ -33,6 +37,7 @@ pub use exporter::{Exporter, Verdict};
 pub use key::{Key, KeyError, KeyFile};
 pub use metrics::ExportMetrics;
 pub use otlp::Otlp;
+pub use rejection::{Rejection, RejectionSink};
 pub use runner::{Destination, Drained};
 pub use settings::{Auth, Compression, Endpoint, Settings, SettingsError, Tls};
 pub use state::StatusHandle;

@@ -37,6 +37,9 @@ pub struct ExportMetrics {
     retries: Family<ByReason, Counter>,
     rejected_records: Family<ByReason, Counter>,
     rejected_bytes: Family<ByReason, Counter>,
+    cut_records: Family<ByDestination, Counter>,
+    cut_bytes: Family<ByDestination, Counter>,
+    split_frames: Family<ByDestination, Counter>,
     reencoded_frames: Family<ByDestination, Counter>,
     blocked: Family<ByDestination, Gauge>,
     duration: Family<ByDestination, Histogram, fn() -> Histogram>,
@@ -51,6 +54,9 @@ impl Default for ExportMetrics {
             retries: Family::default(),
             rejected_records: Family::default(),
             rejected_bytes: Family::default(),
+            cut_records: Family::default(),
+            cut_bytes: Family::default(),
+            split_frames: Family::default(),
             reencoded_frames: Family::default(),
             blocked: Family::default(),
             duration: Family::new_with_constructor(duration_histogram),
@@ -62,7 +68,7 @@ impl ExportMetrics {
     /// Registers everything; `registry` is the agent's, with its prefix `hawsepipe`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("export");
-        registry.register("frames", "Frames acknowledged", self.frames.clone());
+        registry.register("frames", "Frames acknowledged, at least in part", self.frames.clone());
         registry.register("records", "Records acknowledged", self.records.clone());
         registry.register(
             "bytes",
@@ -81,8 +87,23 @@ impl ExportMetrics {
         );
         registry.register(
             "rejected_bytes",
-            "Bytes before compression of frames that the destination refused whole, by reason",
+            "Bytes before compression of requests that the destination refused for good, by reason",
             self.rejected_bytes.clone(),
+        );
+        registry.register(
+            "cut_records",
+            "Records that the destination took only when their body was cut",
+            self.cut_records.clone(),
+        );
+        registry.register(
+            "cut_bytes",
+            "Bytes cut off the bodies of such records",
+            self.cut_bytes.clone(),
+        );
+        registry.register(
+            "split_frames",
+            "Frames that were sent in parts, because they were too large or held records that were refused",
+            self.split_frames.clone(),
         );
         registry.register(
             "reencoded_frames",
@@ -110,6 +131,9 @@ impl ExportMetrics {
             frames: self.frames.get_or_create_owned(&by),
             records: self.records.get_or_create_owned(&by),
             bytes: self.bytes.get_or_create_owned(&by),
+            cut_records: self.cut_records.get_or_create_owned(&by),
+            cut_bytes: self.cut_bytes.get_or_create_owned(&by),
+            split_frames: self.split_frames.get_or_create_owned(&by),
             reencoded_frames: self.reencoded_frames.get_or_create_owned(&by),
             blocked: self.blocked.get_or_create_owned(&by),
             duration: self.duration.get_or_create_owned(&by),
@@ -125,6 +149,9 @@ pub(crate) struct DestinationMetrics {
     frames: Counter,
     records: Counter,
     bytes: Counter,
+    cut_records: Counter,
+    cut_bytes: Counter,
+    split_frames: Counter,
     reencoded_frames: Counter,
     blocked: Gauge,
     duration: Histogram,
@@ -137,9 +164,22 @@ impl DestinationMetrics {
     }
 
     pub(crate) fn acknowledged(&self, records: u64, bytes: u64) {
-        self.frames.inc();
         self.records.inc_by(records);
         self.bytes.inc_by(bytes);
+    }
+
+    /// A frame is settled, and some of it was acknowledged.
+    pub(crate) fn frame_delivered(&self) {
+        self.frames.inc();
+    }
+
+    pub(crate) fn cut(&self, records: u64, bytes: u64) {
+        self.cut_records.inc_by(records);
+        self.cut_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn split(&self) {
+        self.split_frames.inc();
     }
 
     pub(crate) fn retried(&self, reason: &'static str) {

@@ -105,7 +105,7 @@ impl Otlp {
     /// request is a word about the frame at hand: what would reject it blocks the destination.
     async fn negotiate(&mut self) -> Result<Codec, Verdict> {
         self.ask_for_codec().await.map_err(|verdict| match verdict.outcome {
-            Outcome::Reject { reason } => verdict::blocked(
+            Outcome::Reject { reason } | Outcome::TooLarge { reason, .. } => verdict::blocked(
                 BlockedReason::Destination,
                 format!("{} refuses an empty export request: {reason}", self.endpoint()),
             ),
@@ -240,6 +240,8 @@ impl Exporter for Otlp {
     const TYPE: &'static str = "otlp";
 
     async fn greet(&mut self) -> Verdict {
+        // Asked, also when the answer is known.
+        self.known = None;
         match self.negotiate().await {
             Ok(_codec) => Verdict::ack(),
             Err(verdict) => verdict,
@@ -250,7 +252,7 @@ impl Exporter for Otlp {
         let verdict = match self.try_send(frame).await {
             Ok(verdict) | Err(verdict) => verdict,
         };
-        if matches!(verdict.outcome, Outcome::Ack { .. } | Outcome::Reject { .. }) {
+        if !matches!(verdict.outcome, Outcome::Retry { .. } | Outcome::Blocked { .. }) {
             self.reencoded = None;
         }
         verdict

@@ -1,25 +1,44 @@
 //! Runs one destination: takes the oldest frame, sends it until it is settled, takes the next.
 //!
 //! In: a [`FrameSource`], an [`Exporter`], the word to stop. Out: frames settled, in order; status, metrics and log
-//! lines (`state`). A frame that is not settled when the time to stop is over stays unsettled: it is the queue's.
+//! lines (`state`). A frame that is not settled when the time to stop is over stays unsettled: it is the queue's; what
+//! was acknowledged of its parts is then sent again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hawsepipe_model::{Frame, FrameSource, Outcome, PreferredCodec};
+use hawsepipe_model::{BlockedReason, Frame, FrameSource, Measured, Outcome, PreferredCodec};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::exporter::{Exporter, Verdict};
+use crate::limits::Limits;
 use crate::metrics::ExportMetrics;
 use crate::otlp::Otlp;
+use crate::parts::{Next, Parts, Refused};
+use crate::rejection::RejectionSink;
 use crate::retry::{self, Backoff};
 use crate::settings::Settings;
 use crate::state::{Reporter, StatusHandle};
 use crate::status::DestinationStatus;
+use crate::verdict;
 
 /// How often a blocked destination looks whether the key has changed.
 const KEY_POLL: Duration = Duration::from_secs(1);
+
+/// Failures that a request may meet for its size without a word of it: for years grpc-java reset the stream
+/// (grpc/grpc-java issue 3996), some servers say `RESOURCE_EXHAUSTED` and nothing else.
+const SILENCES: [&str; 3] = ["transport", "cancelled", "resource_exhausted"];
+
+/// After so many of them in a row, with an empty request taken in between, the frame is halved. Nothing is ever refused
+/// for it: under a quota, which looks the same, its first part gets smaller at most down to [`SILENT_LEAST`].
+const SILENT_TRIES: u32 = 5;
+
+/// Requests of this size, in bytes before compression, are not halved without a word: no server has such a limit.
+const SILENT_LEAST: usize = 64 * 1024;
+
+/// Nobody who takes telemetry refuses requests of this size for their size, in bytes before compression.
+const PLAUSIBLE: usize = 8 * 1024;
 
 /// How a destination ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +75,13 @@ impl<E: Exporter> Destination<E> {
     pub fn new(name: &str, endpoint: String, exporter: E, metrics: &ExportMetrics) -> Self {
         let status = DestinationStatus::new(name, E::TYPE, endpoint);
         Self { exporter, reporter: Reporter::new(status, metrics.of(name)) }
+    }
+
+    /// Tells `sink` of every record that is lost here, by pod.
+    #[must_use]
+    pub fn on_rejected(mut self, sink: Arc<dyn RejectionSink>) -> Self {
+        self.reporter.tell(sink);
+        self
     }
 
     /// Shows its status, also while it runs.
@@ -99,9 +125,11 @@ async fn work<E: Exporter, S: FrameSource>(
     cancel: &CancellationToken,
 ) -> Drained {
     // Before there is anything to send: a wrong key shows at once, and frames are made in the right codec.
-    deliver(exporter, reporter, None, cancel).await;
+    answer(exporter, reporter, None, cancel).await;
+    let mut limits = Limits::default();
     while let Some(frame) = source.next().await {
-        if deliver(exporter, reporter, Some(&frame), cancel).await == Settled::GivenUp {
+        let settled = deliver(exporter, reporter, &mut limits, frame, cancel).await;
+        if settled == Settled::GivenUp {
             return Drained::Unfinished;
         }
         source.settle();
@@ -109,15 +137,90 @@ async fn work<E: Exporter, S: FrameSource>(
     Drained::Complete
 }
 
-/// Sends one frame, or none to greet, until the destination has settled it.
+/// Sends one frame, in parts where it must be, until the destination has settled all of it.
 async fn deliver<E: Exporter>(
+    exporter: &mut E,
+    reporter: &mut Reporter,
+    limits: &mut Limits,
+    frame: Arc<Frame>,
+    cancel: &CancellationToken,
+) -> Settled {
+    let (mut delivered, mut split) = (false, false);
+    // A frame that was halved without a word about its size: whether that helps is not known yet.
+    let mut suspect: Option<Arc<Frame>> = None;
+    let records = frame.records;
+    let mut parts = Parts::of(frame);
+    loop {
+        let part = match parts.next(limits, exporter.codec()).await {
+            Next::Send(part) => part,
+            Next::GiveUp(Refused { part, label, reason }) => {
+                let whole = part.cut.as_ref().map_or(&part.frame, |cut| &cut.whole);
+                reporter.rejected(label, whole, &reason).await;
+                continue;
+            }
+            Next::Done => break,
+        };
+        if part.frame.records < records && !split {
+            split = true;
+            reporter.split();
+        }
+        match answer(exporter, reporter, Some(&part.frame), cancel).await {
+            Answer::Taken { rejected, message, failures } => {
+                delivered = true;
+                if let Some(suspect) = suspect.take()
+                    && failures == 0
+                {
+                    limits.learn(&suspect, suspect.codec, None, Measured::Plain);
+                }
+                reporter.acknowledged(&part, rejected, &message).await;
+            }
+            Answer::Refused { label, reason } => parts.refuse(part, label, reason),
+            Answer::TooLarge { limit, measured, reason } => {
+                let codec = exporter.codec().unwrap_or(part.frame.codec);
+                limits.learn(&part.frame, codec, limit, measured);
+                let told = limit.filter(|_| measured == Measured::Plain);
+                parts.shrink(part, told, exporter.codec(), reason).await;
+            }
+            Answer::Silence => {
+                suspect = Some(Arc::clone(&part.frame));
+                parts.halve(part, exporter.codec()).await;
+            }
+            Answer::GivenUp => return Settled::GivenUp,
+        }
+        reporter.limited(limits.smallest());
+    }
+    if delivered {
+        reporter.frame_delivered();
+    }
+    Settled::Yes
+}
+
+/// The final word on one request.
+#[derive(Debug)]
+enum Answer {
+    /// Taken, but for `rejected` records, after so many failures.
+    Taken { rejected: u64, message: String, failures: u32 },
+    /// Its data is refused.
+    Refused { label: &'static str, reason: String },
+    /// It is larger than what is taken.
+    TooLarge { limit: Option<usize>, measured: Measured, reason: String },
+    /// It fails again and again while empty requests are taken: it may be too large.
+    Silence,
+    /// There is no time left.
+    GivenUp,
+}
+
+/// Sends one request, or none to greet, until there is a word on it.
+async fn answer<E: Exporter>(
     exporter: &mut E,
     reporter: &mut Reporter,
     frame: Option<&Arc<Frame>>,
     cancel: &CancellationToken,
-) -> Settled {
+) -> Answer {
     let mut backoff = Backoff::new();
     let mut stopping = cancel.is_cancelled();
+    let mut failures = 0;
+    let mut silences = 0;
     loop {
         if !stopping && cancel.is_cancelled() {
             stopping = true;
@@ -125,11 +228,11 @@ async fn deliver<E: Exporter>(
             backoff = Backoff::new();
         }
         if stopping && frame.is_none() {
-            return Settled::Yes;
+            return Answer::GivenUp;
         }
         let started = Instant::now();
         let Verdict { outcome, label } = match frame {
-            Some(frame) => exporter.send(frame).await,
+            Some(frame) => implausible(exporter.send(frame).await, frame),
             None => exporter.greet().await,
         };
         reporter.metrics.took(started.elapsed());
@@ -137,30 +240,36 @@ async fn deliver<E: Exporter>(
         match outcome {
             Outcome::Ack { rejected, message } => {
                 reporter.connected(exporter.codec());
-                if let Some(frame) = frame {
-                    reporter.acknowledged(frame, rejected, &message);
-                }
-                return Settled::Yes;
+                return Answer::Taken { rejected, message, failures };
             }
             Outcome::Reject { reason } => {
                 reporter.connected(exporter.codec());
-                if let Some(frame) = frame {
-                    let bytes = frame.uncompressed_len as u64;
-                    reporter.rejected(label, frame.records, bytes, &reason);
-                }
-                return Settled::Yes;
+                return Answer::Refused { label, reason };
+            }
+            Outcome::TooLarge { limit, measured, reason } => {
+                reporter.connected(exporter.codec());
+                return Answer::TooLarge { limit, measured, reason };
             }
             Outcome::Retry { after, reason } => {
+                failures += 1;
                 let delay = backoff.next(after);
                 reporter.retrying(label, &reason, delay);
                 // What the destination asked for holds when stopping too.
                 let hurry = (!stopping && after.is_none()).then_some(cancel);
                 wait(delay, hurry).await;
+                let silent = after.is_none() && SILENCES.contains(&label);
+                silences = if silent { silences + 1 } else { 0 };
+                if silences >= SILENT_TRIES && !stopping && frame.is_some_and(|it| may_halve(it)) {
+                    silences = 0;
+                    if let Outcome::Ack { .. } = exporter.greet().await.outcome {
+                        return Answer::Silence;
+                    }
+                }
             }
             Outcome::Blocked { kind, reason } => {
                 reporter.blocked(kind, label, &reason);
                 if stopping {
-                    return Settled::GivenUp;
+                    return Answer::GivenUp;
                 }
                 tokio::select! {
                     () = wait(retry::blocked(), Some(cancel)) => {}
@@ -168,6 +277,29 @@ async fn deliver<E: Exporter>(
                 }
             }
         }
+    }
+}
+
+fn may_halve(frame: &Frame) -> bool {
+    frame.records > 1 && frame.uncompressed_len > SILENT_LEAST
+}
+
+/// A destination that calls the smallest requests too large, and does not say what it takes, means something else:
+/// held, not cut to nothing.
+fn implausible(verdict: Verdict, frame: &Frame) -> Verdict {
+    match verdict.outcome {
+        Outcome::TooLarge { limit, reason, .. }
+            if frame.uncompressed_len < PLAUSIBLE
+                && limit.is_none_or(|limit| limit >= frame.uncompressed_len) =>
+        {
+            let reason = format!(
+                "a request of {} bytes is called too large ({reason}); look at the limits of the destination and of \
+                 proxies before it",
+                frame.uncompressed_len
+            );
+            verdict::blocked(BlockedReason::Destination, reason)
+        }
+        _ => verdict,
     }
 }
 

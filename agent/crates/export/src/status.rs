@@ -27,7 +27,7 @@ pub enum State {
 pub struct Rejected {
     /// Records refused.
     pub records: u64,
-    /// Bytes of refused frames before compression. Partial success names no bytes and adds none.
+    /// Bytes of refused requests before compression. Partial success names no bytes and adds none.
     pub bytes: u64,
     /// The destination's last words on it.
     pub last_message: String,
@@ -58,7 +58,7 @@ pub struct DestinationStatus {
     pub last_success: Option<Timestamp>,
     /// The codec that the destination takes, once it is known.
     pub codec: Option<String>,
-    /// Frames acknowledged.
+    /// Frames acknowledged, at least in part.
     pub frames: u64,
     /// Records acknowledged.
     pub records: u64,
@@ -68,6 +68,14 @@ pub struct DestinationStatus {
     pub retries: u64,
     /// Frames that had to be compressed anew for this destination.
     pub reencoded_frames: u64,
+    /// The largest request that it is sent, in bytes, while refusals have shown one.
+    pub request_limit: Option<u64>,
+    /// Frames that were sent in parts.
+    pub split_frames: u64,
+    /// Records whose body was cut to what the destination takes.
+    pub cut_records: u64,
+    /// Bytes that were cut off them.
+    pub cut_bytes: u64,
     /// What the destination refused, by reason.
     pub rejected: BTreeMap<String, Rejected>,
 }
@@ -89,6 +97,10 @@ impl DestinationStatus {
             bytes: 0,
             retries: 0,
             reencoded_frames: 0,
+            request_limit: None,
+            split_frames: 0,
+            cut_records: 0,
+            cut_bytes: 0,
             rejected: BTreeMap::new(),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hawsepipe_model::{BlockedReason, Outcome};
+use hawsepipe_model::{BlockedReason, Measured, Outcome};
 use http::StatusCode;
 use tonic::Code;
 
@@ -14,6 +14,7 @@ use crate::explain;
 use crate::exporter::Verdict;
 use crate::grpc::{Answer, CallError, HttpAnswer};
 use crate::key::Key;
+use crate::size;
 
 /// What to say about the key when it is refused.
 #[derive(Clone, Copy)]
@@ -61,6 +62,10 @@ pub(crate) fn of_answer(answer: &Answer, said: Said<'_>) -> Verdict {
     let name = code_name(answer.code);
     let words = said.words(&answer.message);
     let what = if words.is_empty() { name.to_owned() } else { format!("{name}: {words}") };
+    // By its words, before its code: no library has a code for it alone.
+    if let Some(told) = size::told(answer.code, answer.retry_after, &answer.message) {
+        return too_large(told.limit, told.measured, what);
+    }
     match answer.code {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -105,16 +110,14 @@ pub(crate) fn of_error(error: CallError, said: Said<'_>) -> Verdict {
     }
 }
 
-/// By gRPC's own table (grpc/doc/http-grpc-status-mapping.md), and 413 as a word about the data.
+/// By gRPC's own table (grpc/doc/http-grpc-status-mapping.md), and 413 as a word about the size.
 fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
     let words = said.words(&answer.said);
     let what =
         if words.is_empty() { answer.what.clone() } else { format!("{}: {words}", answer.what) };
     match answer.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => said.refused(&what),
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Verdict { outcome: Outcome::Reject { reason: what }, label: "too_large" }
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(None, Measured::Wire, what),
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
@@ -125,6 +128,10 @@ fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
             format!("{what}; is this the destination's gRPC port?"),
         ),
     }
+}
+
+fn too_large(limit: Option<usize>, measured: Measured, reason: String) -> Verdict {
+    Verdict { outcome: Outcome::TooLarge { limit, measured, reason }, label: "too_large" }
 }
 
 fn retry(label: &'static str, after: Option<Duration>, reason: String) -> Verdict {

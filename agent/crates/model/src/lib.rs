@@ -18,7 +18,7 @@ mod resource;
 
 pub use codec::{Codec, PreferredCodec};
 pub use frame::{Cover, Fingerprint, Frame, Position, SegmentId, SegmentState, Signal, StreamKey};
-pub use outcome::{BlockedReason, Outcome};
+pub use outcome::{BlockedReason, Measured, Outcome};
 pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta};
 pub use queue::{AppendError, FrameSink, FrameSource, Room};
 pub use resource::{Attributes, Value};

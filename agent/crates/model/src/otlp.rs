@@ -2,9 +2,12 @@
 //!
 //! In: attributes and records as they are read. Out: an `ExportLogsServiceRequest`
 //! (opentelemetry-proto v1, `opentelemetry/proto/collector/logs/v1/logs_service.proto`) that any OTLP
-//! receiver decodes. Nothing is built in memory first: a record is written once, where it stays.
+//! receiver decodes. Nothing is built in memory first: a record is written once, where it stays. And the other way round:
+//! a request taken apart into smaller ones ([`split`]), its records copied as they are.
 
 mod logs;
+pub mod split;
 mod wire;
 
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
+pub use wire::WireError;

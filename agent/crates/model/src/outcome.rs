@@ -27,6 +27,16 @@ pub enum Outcome {
         /// The destination's words.
         reason: String,
     },
+    /// The request is larger than the destination, or something on the way to it, takes. No word about the records:
+    /// they are sent again in smaller requests.
+    TooLarge {
+        /// The largest size that it takes, in bytes, if it said so.
+        limit: Option<usize>,
+        /// What it measured.
+        measured: Measured,
+        /// The destination's words.
+        reason: String,
+    },
     /// Nothing can be sent until someone changes something: hold everything, say so, try slowly.
     Blocked {
         /// What kind of block it is.
@@ -34,6 +44,15 @@ pub enum Outcome {
         /// What went wrong and where to look, for a person.
         reason: String,
     },
+}
+
+/// Which size of a request is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// Before compression. gRPC's libraries hold the message to one limit before and after it is decompressed.
+    Plain,
+    /// As it travels: what a proxy sees.
+    Wire,
 }
 
 /// Why a destination is blocked.

@@ -52,28 +52,6 @@ async fn every_frame_arrives_once_and_in_order_in_the_bytes_it_was_made_of() {
 }
 
 #[tokio::test]
-async fn data_that_the_destination_calls_invalid_is_refused_once_and_counted() {
-    let logs = Logs::default();
-    logs.says(Err(Status::invalid_argument("no body")));
-    let server = logs.start(&[Zstd]).await;
-    let queue = Queue::of([frame(Codec::Zstd, &["bad", "worse"]), frame(Codec::Zstd, &["good"])]);
-    let running = Running::with(&settings(&server.url(), Setup::default()), queue);
-    eventually("both settled", || running.queue.settled() == 2).await;
-
-    assert_eq!(logs.lines(), ["good"]);
-    assert_eq!(logs.0.lock().tries.len(), 2, "tried once each");
-    let status = running.status();
-    let rejected = &status.rejected["invalid_argument"];
-    assert_eq!(rejected.records, 2);
-    assert!(rejected.bytes > 0);
-    assert!(rejected.last_message.contains("no body"));
-    assert_eq!((status.frames, status.records), (1, 1));
-    let metrics = running.metrics();
-    let counted = r#"rejected_records_total{destination="main",reason="invalid_argument"} 2"#;
-    assert!(metrics.contains(counted), "{metrics}");
-}
-
-#[tokio::test]
 async fn records_refused_by_partial_success_are_counted_and_the_rest_is_delivered() {
     let logs = Logs::default();
     logs.says(Ok(ExportLogsServiceResponse {

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
@@ -42,7 +43,13 @@ pub(crate) struct State {
     pub(crate) script: VecDeque<Scripted>,
     pub(crate) key: Option<String>,
     pub(crate) user_agent: String,
+    pub(crate) requests: Vec<ExportLogsServiceRequest>,
+    pub(crate) judge: Option<Judge>,
+    pub(crate) max_message: Option<usize>,
 }
+
+/// What is said of a request; `None`: it is taken.
+pub(crate) type Judge = Box<dyn FnMut(&ExportLogsServiceRequest) -> Option<Status> + Send>;
 
 /// An OTLP server for logs.
 #[derive(Clone, Default)]
@@ -51,6 +58,19 @@ pub(crate) struct Logs(pub(crate) Arc<Mutex<State>>);
 impl Logs {
     pub(crate) fn says(&self, answer: Scripted) {
         self.0.lock().script.push_back(answer);
+    }
+
+    /// Answers each request but greetings as `judge` says.
+    pub(crate) fn judged_by(
+        &self,
+        judge: impl FnMut(&ExportLogsServiceRequest) -> Option<Status> + Send + 'static,
+    ) {
+        self.0.lock().judge = Some(Box::new(judge));
+    }
+
+    /// The service takes no message larger than `bytes`; tonic sees to it.
+    pub(crate) fn takes_at_most(&self, bytes: usize) {
+        self.0.lock().max_message = Some(bytes);
     }
 
     pub(crate) fn wants_key(&self, key: &str) {
@@ -91,8 +111,12 @@ impl LogsService for Logs {
         if let Some(Err(status)) = answer {
             return Err(status);
         }
+        if let Some(status) = state.judge.as_mut().and_then(|judge| judge(&request)) {
+            return Err(status);
+        }
         state.encodings.push(encoding);
         state.lines.extend(lines(&request));
+        state.requests.push(request);
         Ok(tonic::Response::new(answer.and_then(Result::ok).unwrap_or_default()))
     }
 }
@@ -148,6 +172,9 @@ impl Logs {
     ) -> Running {
         let address = listener.local_addr().unwrap();
         let mut service = LogsServiceServer::new(self.clone());
+        if let Some(bytes) = self.0.lock().max_message {
+            service = service.max_decoding_message_size(bytes);
+        }
         for codec in codecs {
             service = service.accept_compressed(*codec).send_compressed(*codec);
         }
@@ -200,11 +227,23 @@ pub(crate) async fn http<A>(answer: A) -> Running
 where
     A: Fn() -> Response<Body> + Clone + Send + Sync + 'static,
 {
+    http_of(move |_request| {
+        let answer = answer();
+        Box::pin(async move { answer })
+    })
+    .await
+}
+
+/// Speaks HTTP (1 or 2) and answers each request with what `answer` makes of it.
+pub(crate) async fn http_of<A>(answer: A) -> Running
+where
+    A: Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Clone + Send + Sync + 'static,
+{
     raw(move |stream| {
         let answer = answer.clone();
-        let service = tower::service_fn(move |_request: Request<_>| {
-            let answer = answer();
-            async move { Ok::<_, std::convert::Infallible>(answer) }
+        let service = tower::service_fn(move |request: Request<_>| {
+            let answer = answer(request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
         Box::pin(async move {
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());

@@ -8,14 +8,15 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use hawsepipe_export::{
-    Auth, Compression, Destination, DestinationStatus, Drained, Endpoint, ExportMetrics, Settings,
-    StatusHandle, Tls,
+    Auth, Compression, Destination, DestinationStatus, Drained, Endpoint, ExportMetrics, Rejection,
+    RejectionSink, Settings, StatusHandle, Tls,
 };
 use hawsepipe_model::codec::Compressor;
 use hawsepipe_model::{Codec, Frame, FrameSource, PreferredCodec, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use prost::Message;
@@ -51,13 +52,38 @@ pub(crate) fn lines(request: &ExportLogsServiceRequest) -> Vec<String> {
 }
 
 pub(crate) fn frame(codec: Codec, text: &[&str]) -> Frame {
-    let plain = request(text).encode_to_vec();
+    frame_of(codec, &request(text))
+}
+
+/// A frame of lines of pods of one namespace.
+pub(crate) fn frame_of_pods(codec: Codec, pods: &[(&str, &[String])]) -> Frame {
+    let attribute = |key: &str, value: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let mut all = ExportLogsServiceRequest::default();
+    for (pod, text) in pods {
+        let text: Vec<&str> = text.iter().map(String::as_str).collect();
+        let mut block = request(&text).resource_logs.remove(0);
+        let attributes =
+            vec![attribute("k8s.namespace.name", "shop"), attribute("k8s.pod.name", pod)];
+        block.resource = Some(Resource { attributes, ..Resource::default() });
+        all.resource_logs.push(block);
+    }
+    frame_of(codec, &all)
+}
+
+pub(crate) fn frame_of(codec: Codec, request: &ExportLogsServiceRequest) -> Frame {
+    let plain = request.encode_to_vec();
+    let records = request.resource_logs.iter().flat_map(|block| &block.scope_logs);
+    let records = records.map(|scope| scope.log_records.len() as u64).sum();
     let payload = Compressor::new().unwrap().compress(codec, &plain).unwrap();
     Frame {
         signal: Signal::Logs,
         codec,
         uncompressed_len: plain.len(),
-        records: text.len() as u64,
+        records,
         payload: payload.into(),
         covers: Vec::new(),
     }
@@ -151,8 +177,31 @@ pub(crate) fn settings(endpoint: &str, setup: Setup<'_>) -> Settings {
     Settings::new(Endpoint::parse(endpoint).unwrap(), compression, auth, tls, timeout).unwrap()
 }
 
+/// What was told of losses: reason, pod, records, bytes.
+pub(crate) type Loss = (&'static str, Option<String>, u64, Option<u64>);
+
+/// Books of what was lost.
+#[derive(Clone, Default)]
+pub(crate) struct Books(pub(crate) Arc<Mutex<Vec<Loss>>>);
+
+impl RejectionSink for Books {
+    fn rejected(&self, told: &Rejection<'_>) {
+        assert_eq!(told.destination, "main");
+        assert!(told.pod.is_none() || told.namespace == Some("shop"), "{told:?}");
+        let pod = told.pod.map(str::to_owned);
+        self.0.lock().push((told.reason, pod, told.records, told.bytes));
+    }
+}
+
+impl Books {
+    pub(crate) fn records(&self) -> u64 {
+        self.0.lock().iter().map(|loss| loss.2).sum()
+    }
+}
+
 /// A destination that runs.
 pub(crate) struct Running {
+    pub(crate) books: Books,
     pub(crate) queue: Queue,
     pub(crate) status: StatusHandle,
     pub(crate) preferred: Arc<PreferredCodec>,
@@ -168,10 +217,12 @@ impl Running {
         metrics.register(&mut registry);
         let preferred = Arc::new(PreferredCodec::new(Codec::Zstd));
         let destination = Destination::otlp("main", settings, Arc::clone(&preferred), &metrics);
+        let books = Books::default();
+        let destination = destination.on_rejected(Arc::new(books.clone()));
         let status = destination.status();
         let cancel = CancellationToken::new();
         let task = tokio::spawn(destination.run(queue.clone(), cancel.clone(), drain));
-        Self { queue, status, preferred, cancel, registry, task }
+        Self { books, queue, status, preferred, cancel, registry, task }
     }
 
     pub(crate) fn with(settings: &Settings, queue: Queue) -> Self {
@@ -186,6 +237,18 @@ impl Running {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
+    }
+
+    /// Requests so far, greetings counted once each.
+    pub(crate) fn requests(&self) -> usize {
+        let metrics = self.metrics();
+        let line = metrics.lines().find(|line| line.contains("request_duration_seconds_count"));
+        line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse().ok()).unwrap()
+    }
+
+    /// Ends at once, as a process that is killed.
+    pub(crate) fn kill(self) {
+        self.task.abort();
     }
 
     /// Closes the queue and waits for the end.

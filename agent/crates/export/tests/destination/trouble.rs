@@ -34,12 +34,12 @@ fn retried(verdict: Verdict, label: &str) -> String {
     reason
 }
 
-fn full(data: &'static [u8]) -> Body {
+pub(crate) fn full(data: &'static [u8]) -> Body {
     Full::new(Bytes::from_static(data)).map_err(|never| match never {}).boxed()
 }
 
 /// A gRPC answer of these pieces, with these trailers.
-fn grpc(
+pub(crate) fn grpc(
     pieces: Vec<std::io::Result<&'static [u8]>>,
     trailers: &'static [(&'static str, &'static str)],
 ) -> Response<Body> {
@@ -205,7 +205,7 @@ async fn http_answers_that_will_not_change_by_themselves_block() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_calls_a_frame_too_large_refuses_that_frame() {
+async fn a_proxy_that_calls_a_frame_too_large_means_its_size() {
     let asked = Arc::new(AtomicBool::new(false));
     let server = http(move || {
         if !asked.swap(true, Ordering::Relaxed) {
@@ -216,7 +216,7 @@ async fn a_proxy_that_calls_a_frame_too_large_refuses_that_frame() {
     })
     .await;
     let verdict = verdict_of(&server).await;
-    assert!(matches!(verdict.outcome, Outcome::Reject { .. }), "{verdict:?}");
+    assert!(matches!(verdict.outcome, Outcome::TooLarge { .. }), "{verdict:?}");
     assert_eq!(verdict.label, "too_large");
 }
 

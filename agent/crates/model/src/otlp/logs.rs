@@ -196,9 +196,7 @@ impl LogsRequest {
 
 fn put_marks(out: &mut Vec<u8>, marks: Marks) {
     if let Some(bytes) = marks.original_bytes {
-        put_attribute(out, 6, "hawsepipe.log.truncated", &Value::Bool(true));
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        put_attribute(out, 6, "hawsepipe.log.original_bytes", &Value::Int(bytes));
+        put_truncated(out, bytes);
     }
     if marks.invalid_utf8 {
         put_attribute(out, 6, "hawsepipe.log.invalid_utf8", &Value::Bool(true));
@@ -206,6 +204,13 @@ fn put_marks(out: &mut Vec<u8>, marks: Marks) {
     if marks.unparsed {
         put_attribute(out, 6, "hawsepipe.log.unparsed", &Value::Bool(true));
     }
+}
+
+/// Marks the open record as one whose body was cut from `original_bytes`.
+pub(super) fn put_truncated(out: &mut Vec<u8>, original_bytes: u64) {
+    put_attribute(out, 6, "hawsepipe.log.truncated", &Value::Bool(true));
+    let bytes = i64::try_from(original_bytes).unwrap_or(i64::MAX);
+    put_attribute(out, 6, "hawsepipe.log.original_bytes", &Value::Int(bytes));
 }
 
 #[cfg(test)]
