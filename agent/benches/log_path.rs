@@ -153,6 +153,7 @@ fn log_path(pods_path: &Path, lines: u64) -> (Duration, u64) {
         max_record_bytes: 1 << 20,
         metadata_timeout: Duration::ZERO,
         attributes: Attributes::new(),
+        positions: Vec::new(),
     };
     let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
     let output = Arc::clone(&sink) as Arc<dyn FrameSink>;
