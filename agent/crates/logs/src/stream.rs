@@ -4,24 +4,25 @@
 //! it has a successor or its folder is gone, and it has stopped growing; lines of one container keep their
 //! order.
 
+mod folder;
+mod resource;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use hawsepipe_model::otlp::encode_resource;
 use hawsepipe_model::{
-    Attributes, Cover, Fingerprint, NodeMeta, PodDirectory, PodMeta, Position, SegmentId,
-    SegmentState, StreamKey,
+    Attributes, Cover, Fingerprint, PodDirectory, Position, SegmentId, SegmentState, StreamKey,
 };
 
+use self::resource::Resource;
 use crate::framer::Framer;
 use crate::join::{Joiner, Line};
-use crate::metrics::{CORRUPT, DELETED, Metrics, NUL};
+use crate::metrics::{CORRUPT, Metrics, NUL};
 use crate::scan::{LogName, PodDir};
-use crate::segment::{Filled, Segment, identity};
+use crate::segment::{Filled, Segment};
 use crate::select::Selection;
 
 /// How long a segment that has a successor must have been still before it is left: the kubelet renames first and then
@@ -70,22 +71,6 @@ struct Done {
     name: LogName,
     /// [`Fingerprint::head`].
     head: u32,
-}
-
-/// A log file in the folder.
-struct Found {
-    id: SegmentId,
-    name: LogName,
-    path: PathBuf,
-    size: u64,
-}
-
-/// The resource of one run of the container, and what it was made from.
-struct Resource {
-    restart: u32,
-    pod: Option<Arc<PodMeta>>,
-    node: Arc<NodeMeta>,
-    bytes: Arc<[u8]>,
 }
 
 /// The logs of one container.
@@ -242,238 +227,6 @@ impl ContainerStream {
             || unlinked
             || self.segments.len() > 1
             || self.is_waiting()
-    }
-
-    /// Looks at the folder: opens what is new, follows what was renamed.
-    pub(crate) fn scan(&mut self, begin: Begin, metrics: &Metrics) {
-        self.activity.last_scan = Instant::now();
-        if self.included == Some(false) {
-            return;
-        }
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) => {
-                if error.kind() == io::ErrorKind::NotFound {
-                    self.gone = true;
-                } else {
-                    self.refuse(self.dir.clone(), &error, metrics);
-                }
-                return;
-            }
-        };
-        self.gone = false;
-        let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let file_name = entry.file_name();
-            let Some(name) = file_name.to_str().and_then(LogName::parse) else {
-                continue;
-            };
-            let path = entry.path();
-            // Through links: docker's files stand elsewhere.
-            match fs::metadata(&path) {
-                Ok(meta) => {
-                    self.polled |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
-                    found.push(Found {
-                        id: identity(&meta, name.restart),
-                        name,
-                        path,
-                        size: meta.len(),
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.refuse(path, &error, metrics),
-            }
-        }
-        // Plain ones first: a compressed one beside its plain one is the compressor's, at work.
-        found.sort_by(|a, b| a.name.compressed.cmp(&b.name.compressed).then(a.name.cmp(&b.name)));
-        let mut present = HashSet::new();
-        for file in found {
-            if file.name.compressed {
-                present.extend(self.scan_compressed(file, begin, metrics));
-            } else {
-                present.insert(file.id);
-                self.scan_plain(file, begin, metrics);
-            }
-        }
-        for segment in &mut self.segments {
-            segment.unlinked = !present.contains(&segment.id) && segment.is_unlinked();
-        }
-        // What is being read keeps its place.
-        let kept = usize::from(self.reading.is_some() && !self.segments.is_empty());
-        self.segments.make_contiguous()[kept..].sort_by(|a, b| a.name.cmp(&b.name));
-        self.forget(&present, metrics);
-    }
-
-    fn scan_plain(&mut self, file: Found, begin: Begin, metrics: &Metrics) {
-        if let Some(known) = self.segments.iter_mut().find(|segment| segment.id == file.id) {
-            known.name = file.name;
-            known.path = file.path;
-            return;
-        }
-        match self.done.get_mut(&file.id) {
-            Some(done) if file.size <= done.read => done.name = file.name,
-            _ => self.open(file, begin, metrics),
-        }
-    }
-
-    /// A compressed file; the identity of its segment.
-    fn scan_compressed(
-        &mut self,
-        file: Found,
-        begin: Begin,
-        metrics: &Metrics,
-    ) -> Option<SegmentId> {
-        // What this agent has seen in its plain form, it knows by its name...
-        let open = self.segments.iter().find(|segment| segment.name.is_same(&file.name));
-        let done = || self.done.iter().find(|(_, done)| done.name.is_same(&file.name));
-        if let Some(id) = open.map(|segment| segment.id).or_else(|| done().map(|(id, _)| *id)) {
-            return Some(id);
-        }
-        let head = match Segment::compressed_head(&file.path) {
-            Ok(head) => head,
-            Err(error) => {
-                self.refuse(file.path, &error, metrics);
-                return None;
-            }
-        };
-        // ... or, if it was renamed and compressed between two looks, by its first line.
-        let restart = file.name.restart;
-        if let Some(head) = head {
-            for open in &mut self.segments {
-                if open.id.restart == restart && open.head() == head {
-                    open.name = file.name;
-                    return Some(open.id);
-                }
-            }
-            let same =
-                |(id, done): &(&SegmentId, &mut Done)| id.restart == restart && done.head == head;
-            if let Some((id, done)) = self.done.iter_mut().find(same) {
-                done.name = file.name;
-                return Some(*id);
-            }
-        }
-        // So is what was seen before this agent started.
-        let mut covers = self.restored.values();
-        let was = covers
-            .find(|cover| cover.segment.restart == restart && Some(cover.fingerprint.head) == head);
-        let id = was.map_or(file.id, |cover| cover.segment);
-        self.open(Found { id, ..file }, begin, metrics);
-        if let (Some(head), Some(segment)) =
-            (head, self.segments.iter_mut().find(|segment| segment.id == id))
-        {
-            segment.set_head(head);
-        }
-        Some(id)
-    }
-
-    fn open(&mut self, file: Found, begin: Begin, metrics: &Metrics) {
-        let Found { id, name, path, size: _ } = file;
-        let mut segment = match Segment::open(&path, name) {
-            Ok(Some(segment)) => segment,
-            Ok(None) => {
-                let error = io::Error::other("it is no regular file");
-                self.refuse(path, &error, metrics);
-                return;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
-                self.refuse(path, &error, metrics);
-                return;
-            }
-        };
-        self.refused.remove(&path);
-        if segment.is_compressed() {
-            segment.id = id;
-        }
-        if let Some(cover) = self.restored.remove(&segment.id) {
-            self.open_restored(segment, &cover, metrics);
-            return;
-        }
-        if let Begin::End { born_before } = begin
-            && (segment.is_compressed() || segment.id.born_nanos < born_before)
-        {
-            let size = segment.stat().map_or(0, |stat| stat.size);
-            let end = Position { stdout: size, stderr: size };
-            (segment.offset, segment.covered, segment.told) = (size, end, end);
-            if segment.name.rotated.is_some() {
-                self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
-                self.pass_over(segment, size);
-                return;
-            }
-            self.left.push(segment.cover(&self.key, end, SegmentState::Open));
-        }
-        // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
-        if let Some(done) = self.done.remove(&segment.id) {
-            segment.offset = done.read;
-            segment.covered = Position { stdout: done.read, stderr: done.read };
-            segment.told = segment.covered;
-        }
-        segment.seen = segment.offset;
-        self.segments.push_back(segment);
-    }
-
-    /// Opens a segment at the position that was kept of it.
-    fn open_restored(&mut self, mut segment: Segment, cover: &Cover, metrics: &Metrics) {
-        let finished = cover.state == SegmentState::Finished;
-        let grown = !segment.is_compressed()
-            && segment.stat().is_ok_and(|stat| stat.size > cover.position.lower());
-        if finished && !grown {
-            self.pass_over(segment, cover.position.lower());
-            return;
-        }
-        match segment.resume(cover) {
-            Ok(true) => {}
-            Ok(false) => {
-                // Another file under the same identity, which no file system should give; better twice than not at all.
-                tracing::warn!(
-                    path = %segment.path.display(),
-                    "a log file is not the one that was read before, reading it from its beginning"
-                );
-                match Segment::open(&segment.path, segment.name.clone()) {
-                    Ok(Some(mut again)) => {
-                        again.id = segment.id;
-                        segment = again;
-                    }
-                    _ => return,
-                }
-            }
-            Err(error) => {
-                let path = segment.path.clone();
-                self.refuse(path, &error, metrics);
-                self.pass_over(segment, cover.position.lower());
-                return;
-            }
-        }
-        self.segments.push_back(segment);
-    }
-
-    /// Leaves a segment as it is.
-    fn pass_over(&mut self, mut segment: Segment, read: u64) {
-        let head = segment.head();
-        self.done.insert(segment.id, Done { read, name: segment.name, head });
-    }
-
-    /// Forgets what is not in the folder any more.
-    fn forget(&mut self, present: &HashSet<SegmentId>, metrics: &Metrics) {
-        let Self { done, key, forgotten, restored, .. } = self;
-        done.retain(|id, _| {
-            let here = present.contains(id);
-            if !here {
-                forgotten.push(gone(key, *id));
-            }
-            here
-        });
-        // Every file that is there was looked at: what is left of the positions speaks of files that are not.
-        for (id, cover) in restored.drain() {
-            if cover.state == SegmentState::Open {
-                tracing::warn!(
-                    stream = %key,
-                    "a log file was deleted before it was read to its end, while the agent was away"
-                );
-                metrics.lost_records.get_or_create(&DELETED).inc();
-            }
-            forgotten.push(gone(key, id));
-        }
     }
 
     /// Says once that something cannot be read; it is tried again at every scan.
@@ -667,77 +420,6 @@ impl ContainerStream {
         self.reading = None;
         self.tell(framer);
     }
-
-    /// The resource of a run, as bytes; `None` while metadata is waited for, or when the container is left out.
-    fn resource_for(&mut self, restart: u32, context: &Context<'_>) -> Option<Arc<[u8]>> {
-        let pod = context.pods.pod(&self.pod.uid);
-        let node = context.pods.node();
-        if let Some(known) = &self.resource
-            && known.restart == restart
-            && same(known.pod.as_ref(), pod.as_ref())
-            && Arc::ptr_eq(&known.node, &node)
-        {
-            return Some(Arc::clone(&known.bytes));
-        }
-        // A run that already flows is not held up again.
-        let flows = self.resource.as_ref().is_some_and(|known| known.restart == restart);
-        let complete = !context.pods.expected()
-            || pod.as_ref().is_some_and(|pod| knows_run(pod, &self.container, restart));
-        if !complete && !flows && !self.gone {
-            let since = *self.waiting.get_or_insert_with(Instant::now);
-            if since.elapsed() < context.metadata_timeout {
-                return None;
-            }
-        }
-        self.waiting = None;
-        if self.included.is_none() {
-            let labels = pod.as_ref().map(|pod| &pod.labels);
-            let (namespace, name) = (&self.pod.namespace, &self.pod.pod);
-            let decided = context.selection.decide(namespace, name, &self.container, labels);
-            // Labels that cannot be had must not cost lines.
-            if decided == Some(false) {
-                self.included = decided;
-                self.segments.clear();
-                return None;
-            }
-            if labels.is_some() {
-                self.included = Some(true);
-            }
-        }
-        if !complete && !flows {
-            context.metrics.incomplete_metadata.inc();
-        }
-        let attributes = self.attributes(restart, pod.as_deref(), &node, complete, context);
-        let bytes: Arc<[u8]> = encode_resource(&attributes).into();
-        self.resource = Some(Resource { restart, pod, node, bytes: Arc::clone(&bytes) });
-        Some(bytes)
-    }
-
-    /// What the path says is always right; what the API server says is added; what the admin says wins.
-    fn attributes(
-        &self,
-        restart: u32,
-        pod: Option<&PodMeta>,
-        node: &NodeMeta,
-        complete: bool,
-        context: &Context<'_>,
-    ) -> Attributes {
-        let mut attributes = node.attributes.clone();
-        attributes.set("k8s.pod.uid", self.pod.uid.as_str());
-        attributes.set("service.namespace", self.pod.namespace.as_str());
-        if let Some(pod) = pod {
-            attributes.extend(&pod.container_attributes(&self.container, restart));
-        }
-        attributes.set("k8s.namespace.name", self.pod.namespace.as_str());
-        attributes.set("k8s.pod.name", self.pod.pod.as_str());
-        attributes.set("k8s.container.name", self.container.as_str());
-        attributes.set("k8s.container.restart_count", i64::from(restart));
-        if !complete {
-            attributes.set("hawsepipe.metadata.complete", false);
-        }
-        attributes.extend(context.attributes);
-        attributes
-    }
 }
 
 /// Nothing needs to be remembered of a segment.
@@ -745,20 +427,6 @@ pub(crate) fn gone(key: &StreamKey, segment: SegmentId) -> Cover {
     let (position, fingerprint) = (Position::default(), Fingerprint::default());
     let (stream, from) = (key.clone(), position);
     Cover { stream, segment, from, position, fingerprint, state: SegmentState::Gone }
-}
-
-fn same(a: Option<&Arc<PodMeta>>, b: Option<&Arc<PodMeta>>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
-/// Whether the pod's status has come as far as this run of the container. Runs before the last are never named there.
-fn knows_run(pod: &PodMeta, container: &str, restart: u32) -> bool {
-    let last = pod.containers.get(container).and_then(|meta| meta.ids.keys().next_back());
-    last.is_some_and(|last| *last >= restart)
 }
 
 /// Hands on the whole lines of a chunk that was read at `base`; how many of its bytes are done with.
