@@ -267,11 +267,16 @@ impl ContainerStream {
                 Ok(false) => {}
                 Err(error) => {
                     let path = self.segments[0].path.clone();
-                    self.refuse(path, &error, context.metrics);
                     if !self.segments[0].is_compressed() {
+                        self.refuse(path, &error, context.metrics);
                         return Turn::Idle;
                     }
                     // It will not become better, and what is behind it waits.
+                    tracing::warn!(
+                        path = %path.display(),
+                        %error,
+                        "a compressed log file is corrupt; what it holds behind this place is lost"
+                    );
                     context.metrics.lost_records.get_or_create(&CORRUPT).inc();
                     framer.begin(&self.key, &resource);
                     self.joiner.flush(&mut |line| framer.push(line));
