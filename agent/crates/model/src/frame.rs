@@ -9,18 +9,43 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::Codec;
+use crate::{Codec, Loss};
 
 /// An OpenTelemetry signal. Each has an export service of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// Log records: `opentelemetry.proto.collector.logs.v1.LogsService`.
     Logs,
+    /// Metrics: `opentelemetry.proto.collector.metrics.v1.MetricsService`.
+    Metrics,
+}
+
+impl Signal {
+    /// The word for it, in the config and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
 }
 
 /// A container's log stream: the folder under the pods path, `NS_POD_UID/CONTAINER`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey(pub Arc<str>);
+
+impl StreamKey {
+    /// The namespace and the name of the pod; empty where the folder is not named as a pod's.
+    #[must_use]
+    pub fn namespace_and_pod(&self) -> (&str, &str) {
+        let mut parts = self.0.split('_');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(namespace), Some(pod), Some(_uid)) => (namespace, pod),
+            _ => ("", ""),
+        }
+    }
+}
 
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,7 +125,20 @@ pub enum SegmentState {
     Gone,
 }
 
+/// What a frame holds of one stream, so that a frame that is lost can be counted without being opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The container's stream.
+    pub stream: StreamKey,
+    /// Records of it.
+    pub records: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
 /// One compressed OTLP export request and what it covers.
+///
+/// A frame without records is a *note*: it carries covers and losses into the queue and is sent to nobody.
 #[derive(Clone)]
 pub struct Frame {
     /// The signal of the request.
@@ -115,13 +153,45 @@ pub struct Frame {
     pub payload: Bytes,
     /// The log positions that the frame covers, at most one for a segment.
     pub covers: Vec<Cover>,
+    /// What the frame holds, at most one for a stream. Empty for what did not come from files.
+    pub tallies: Vec<Tally>,
+    /// What the covers pass over and no frame holds.
+    pub losses: Vec<Loss>,
+    /// Frames that were damaged in the queue ([`Missing::id`](crate::Missing)) and whose lines are in this one, or in its
+    /// losses.
+    pub replaces: Vec<u64>,
 }
 
 impl Frame {
-    /// What the frame costs a queue, in bytes: the payload and its covers.
+    /// A note: no records, nothing to send.
+    #[must_use]
+    pub fn note(covers: Vec<Cover>, losses: Vec<Loss>, replaces: Vec<u64>) -> Self {
+        Self {
+            signal: Signal::Logs,
+            codec: Codec::Identity,
+            uncompressed_len: 0,
+            records: 0,
+            payload: Bytes::new(),
+            covers,
+            tallies: Vec::new(),
+            losses,
+            replaces,
+        }
+    }
+
+    /// Whether it is a note.
+    #[must_use]
+    pub const fn is_note(&self) -> bool {
+        self.records == 0
+    }
+
+    /// What the frame costs a queue at most, in bytes: the payload and what is said of it.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.payload.len() + size_of::<Self>() + self.covers.len() * size_of::<Cover>()
+        // A stream's name, numbers, a destination's words: far below this each.
+        const SAID: usize = 512;
+        let said = 1 + self.covers.len() + self.tallies.len() + self.losses.len();
+        self.payload.len() + said * SAID
     }
 }
 
@@ -135,6 +205,7 @@ impl fmt::Debug for Frame {
             .field("records", &self.records)
             .field("payload_len", &self.payload.len())
             .field("covers", &self.covers.len())
+            .field("losses", &self.losses)
             .finish()
     }
 }

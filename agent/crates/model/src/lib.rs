@@ -6,10 +6,12 @@
 //! - a [`Frame`] is a complete, compressed OTLP export request, with the log positions it covers;
 //! - a [`FrameSink`] is where frames are put, a [`FrameSource`] is where a destination takes them;
 //! - an [`Outcome`] is what a destination said of a frame;
+//! - a [`Loss`] is what was given up, and goes where the position goes that passes over it; the [`Ledger`] sums them up;
 //! - a [`PodDirectory`] is whoever knows the node's pods.
 
 pub mod codec;
 mod frame;
+mod loss;
 pub mod otlp;
 mod outcome;
 mod pods;
@@ -17,8 +19,11 @@ mod queue;
 mod resource;
 
 pub use codec::{Codec, PreferredCodec};
-pub use frame::{Cover, Fingerprint, Frame, Position, SegmentId, SegmentState, Signal, StreamKey};
+pub use frame::{
+    Cover, Fingerprint, Frame, Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
+};
+pub use loss::{Entry, Extent, Ledger, Loss, LossKey, LossReason, MAX_ENTRIES};
 pub use outcome::{BlockedReason, Measured, Outcome};
 pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta};
-pub use queue::{AppendError, FrameSink, FrameSource, Room};
+pub use queue::{AppendError, FrameSink, FrameSource, Missing, Room};
 pub use resource::{Attributes, Value};

@@ -6,21 +6,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Frame;
+use crate::{Cover, Frame, Loss, Tally};
 
 /// How full a lane of the queue is, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Bytes that the lane would take now.
     pub free: usize,
+    /// Bytes of frames that some destination has not settled.
+    pub waiting: usize,
     /// The lane's budget.
     pub capacity: usize,
+}
+
+/// A frame that was damaged in the queue: its lines are to be read from the files again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What [`Frame::replaces`] names it by.
+    pub id: u64,
+    /// The ranges: each from [`Cover::from`] to [`Cover::position`].
+    pub covers: Vec<Cover>,
+    /// What was in it, where that is known; empty where it is not.
+    pub tallies: Vec<Tally>,
 }
 
 /// Why a frame was not taken. The frame comes back: nothing is lost by asking.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The lane has no room now; wait for some.
+    /// The lane, or the disk, has no room now; wait for some.
     #[error("the lane is full")]
     Full(Frame),
     /// The frame is larger than the whole lane: it can never be taken.
@@ -42,7 +55,7 @@ pub trait FrameSink: Send + Sync {
     /// How full the lane is.
     fn room(&self) -> Room;
 
-    /// Puts a frame behind all others of its lane.
+    /// Puts a frame behind all others of its lane. A note is taken however full the lane is.
     ///
     /// # Errors
     /// [`AppendError`], with the frame in it.
@@ -50,15 +63,22 @@ pub trait FrameSink: Send + Sync {
 
     /// Waits until at least `bytes` are free or `timeout` has passed; true when there is room.
     fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool;
+
+    /// Frames that were found damaged since the last call. A frame whose [`replaces`](Frame::replaces) names one is taken
+    /// however full the lane is: a destination waits for it.
+    fn take_missing(&self) -> Vec<Missing> {
+        Vec::new()
+    }
 }
 
 /// The end of a lane where one destination takes frames, oldest first, each until it is settled.
 pub trait FrameSource: Send + 'static {
     /// The oldest frame that this destination has not settled; waits for one. The same frame comes again until
-    /// [`settle`](Self::settle). `None`: the queue is closed and this destination has settled everything.
+    /// [`settle`](Self::settle). `None`: the queue is closed and this destination has settled everything that it could
+    /// be given.
     fn next(&mut self) -> impl Future<Output = Option<Arc<Frame>>> + Send;
 
-    /// This destination is done with the frame that [`next`](Self::next) gave last: acknowledged, or rejected and
-    /// counted.
-    fn settle(&mut self);
+    /// This destination is done with the frame that [`next`](Self::next) gave last: acknowledged, but for `losses`. Both
+    /// are remembered together.
+    fn settle(&mut self, losses: Vec<Loss>) -> impl Future<Output = ()> + Send;
 }
