@@ -8,6 +8,7 @@
 //!   before it is given up;
 //! - parts whose data is refused are halved to find the record, the largest first, with at most [`SEARCH`] more requests
 //!   for a frame; what is refused then is given up as a group. A frame with such a record may arrive out of order;
+//! - a frame of another signal than logs is one part, whatever is said of it: it is small;
 //! - nothing of it is kept on disk: a process that is killed in between sends the whole frame again.
 
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hawsepipe_model::codec::{self, CodecError, Compressor};
 use hawsepipe_model::otlp::split::{Records, shorten};
-use hawsepipe_model::{Codec, Frame, LossReason};
+use hawsepipe_model::{Codec, Frame, LossReason, Signal};
 use tokio::time::sleep;
 
 use crate::limits::Limits;
@@ -29,6 +30,11 @@ pub(crate) const SEARCH: u32 = 64;
 
 /// A record is cut at most so often: 1 GiB to 8 KiB is 17 times by half.
 const CUTS: u32 = 20;
+
+/// Whether a frame can be taken apart into records.
+pub(crate) fn is_divisible(frame: &Frame) -> bool {
+    frame.signal == Signal::Logs
+}
 
 /// Some records of a frame.
 #[derive(Debug, Clone)]
@@ -181,6 +187,9 @@ impl Parts {
 
     /// Puts parts of `part` where it was; or gives it back when it is no request, or has not two parts.
     async fn split(&mut self, part: Part, how: How, codec: Option<Codec>) -> Result<(), Part> {
+        if !is_divisible(&part.frame) {
+            return Err(part);
+        }
         let whole = Arc::clone(&part.frame);
         let split = move || {
             let Some(plain) = open(&whole) else { return Ok(None) };
@@ -252,7 +261,7 @@ async fn cut(
     words: &str,
 ) -> Result<Option<Part>, OutOfMemory> {
     let times = part.cut.as_ref().map_or(0, |cut| cut.times);
-    if times >= CUTS {
+    if times >= CUTS || !is_divisible(&part.frame) {
         return Ok(None);
     }
     let frame = Arc::clone(&part.frame);

@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::losses::Losses;
 use crate::metrics::ExportMetrics;
 use crate::otlp::Otlp;
-use crate::parts::{Next, Parts, Refused};
+use crate::parts::{Next, Parts, Refused, is_divisible};
 use crate::retry::{self, Backoff};
 use crate::settings::Settings;
 use crate::state::{Reporter, StatusHandle};
@@ -169,9 +169,12 @@ async fn deliver<E: Exporter>(
                 losses.taken(&part, rejected, &message).await;
             }
             Answer::Refused { reason, words } => parts.refuse(part, reason, words),
+            Answer::Unserved { words } => reporter.unserved(&part.frame, &words),
             Answer::TooLarge { limit, measured, reason } => {
                 let codec = exporter.codec().unwrap_or(part.frame.codec);
-                limits.learn(&part.frame, codec, limit, measured);
+                if is_divisible(&part.frame) {
+                    limits.learn(&part.frame, codec, limit, measured);
+                }
                 let told = limit.filter(|_| measured == Measured::Plain);
                 parts.shrink(part, told, exporter.codec(), reason).await;
             }
@@ -196,6 +199,8 @@ enum Answer {
     Taken { rejected: u64, message: String, failures: u32 },
     /// Its data is refused.
     Refused { reason: LossReason, words: String },
+    /// Nothing of its signal is taken.
+    Unserved { words: String },
     /// It is larger than what is taken.
     TooLarge { limit: Option<usize>, measured: Measured, reason: String },
     /// It fails again and again while empty requests are taken: it may be too large.
@@ -240,6 +245,10 @@ async fn answer<E: Exporter>(
                 reporter.connected(exporter.codec());
                 return Answer::Refused { reason: LossReason::from_name(label), words: reason };
             }
+            Outcome::Unserved { reason } => {
+                reporter.connected(exporter.codec());
+                return Answer::Unserved { words: reason };
+            }
             Outcome::TooLarge { limit, measured, reason } => {
                 reporter.connected(exporter.codec());
                 return Answer::TooLarge { limit, measured, reason };
@@ -275,7 +284,7 @@ async fn answer<E: Exporter>(
 }
 
 fn may_halve(frame: &Frame) -> bool {
-    frame.records > 1 && frame.uncompressed_len > SILENT_LEAST
+    is_divisible(frame) && frame.records > 1 && frame.uncompressed_len > SILENT_LEAST
 }
 
 /// A destination that calls the smallest requests too large, and does not say what it takes, means something else:

@@ -42,6 +42,7 @@ pub(crate) struct Reporter {
     blocked_told: Option<(BlockedReason, Instant)>,
     rejected_told: Option<Instant>,
     rejected_untold: u64,
+    unserved_told: bool,
 }
 
 /// Since the last success.
@@ -63,6 +64,7 @@ impl Reporter {
             blocked_told: None,
             rejected_told: None,
             rejected_untold: 0,
+            unserved_told: false,
         }
     }
 
@@ -239,17 +241,35 @@ impl Reporter {
         self.refused(reason, frame.records, frame.uncompressed_len as u64, words);
     }
 
+    /// The destination takes no data of the frame's signal: nobody's loss, said once and counted.
+    pub(crate) fn unserved(&mut self, frame: &Frame, words: &str) {
+        self.count("unserved", frame.records, frame.uncompressed_len as u64, words);
+        if !std::mem::replace(&mut self.unserved_told, true) {
+            let (name, endpoint) = self.names();
+            let signal = frame.signal.name();
+            warn!(
+                destination = name,
+                endpoint,
+                signal,
+                message = words,
+                "destination takes no data of this signal, it gets none"
+            );
+        }
+    }
+
+    fn count(&self, label: &'static str, records: u64, bytes: u64, words: &str) {
+        self.metrics.rejected(label, records, bytes);
+        let mut status = self.status.lock();
+        let rejected = status.rejected.entry(label.to_owned()).or_default();
+        rejected.records += records;
+        rejected.bytes += bytes;
+        words.clone_into(&mut rejected.last_message);
+        rejected.last = Some(Timestamp::now());
+    }
+
     fn refused(&mut self, reason: LossReason, records: u64, bytes: u64, words: &str) {
         let label = reason.name();
-        self.metrics.rejected(label, records, bytes);
-        {
-            let mut status = self.status.lock();
-            let rejected = status.rejected.entry(label.to_owned()).or_default();
-            rejected.records += records;
-            rejected.bytes += bytes;
-            words.clone_into(&mut rejected.last_message);
-            rejected.last = Some(Timestamp::now());
-        }
+        self.count(label, records, bytes, words);
         self.rejected_untold += records;
         if self.may_tell_of_data() {
             let (name, endpoint) = self.names();
