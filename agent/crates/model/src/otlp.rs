@@ -2,12 +2,14 @@
 //!
 //! In: attributes and records as they are read. Out: an `ExportLogsServiceRequest`
 //! (opentelemetry-proto v1, `opentelemetry/proto/collector/logs/v1/logs_service.proto`) that any OTLP
-//! receiver decodes. Nothing is built in memory first: a record is written once, where it stays. And the other way round:
+//! receiver decodes, or of the ledger of losses an `ExportMetricsServiceRequest` ([`encode_losses`]). Nothing is built in memory first: a record is written once, where it stays. And the other way round:
 //! a request taken apart into smaller ones ([`split`]), its records copied as they are.
 
 mod logs;
+mod losses;
 pub mod split;
 mod wire;
 
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
+pub use losses::encode_losses;
 pub use wire::WireError;
