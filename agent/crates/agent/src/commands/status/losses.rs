@@ -43,7 +43,7 @@ pub(super) fn table(losses: &Value) -> Option<String> {
     let rows = rows.iter().zip(losses.iter().map(Loss::remark));
     for (cells, remark) in lines.into_iter().chain(rows) {
         let mut line = String::new();
-        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+        for (column, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
             let padded = if NUMBERS.contains(&column) {
                 format!("  {cell:>width$}")
             } else {
