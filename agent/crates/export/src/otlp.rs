@@ -191,20 +191,20 @@ impl Otlp {
         let asked_before = self.known.is_some();
         let mut codec = self.negotiate().await?;
         let mut answered = self.send_in(frame, codec).await?;
-        // The server behind the name may have changed since it was asked.
-        if is_unimplemented(&answered) && asked_before && auto && codec != Codec::Identity {
-            self.known = None;
-            codec = self.negotiate().await?;
-            answered = self.send_in(frame, codec).await?;
-        }
-        if frame.signal != Signal::Logs
-            && verdict::about_service(&answered, self.said()).is_some()
-        {
+        let compressed = codec != Codec::Identity;
+        if frame.signal == Signal::Logs {
+            // The server behind the name may have changed since it was asked.
+            if is_unimplemented(&answered) && asked_before && auto && compressed {
+                self.known = None;
+                codec = self.negotiate().await?;
+                answered = self.send_in(frame, codec).await?;
+            }
+        } else if verdict::about_service(&answered, self.said()).is_some() {
             // Whoever does not take logs either is blocked by this.
             self.known = None;
             codec = self.negotiate().await?;
             // A server may take a codec for logs alone.
-            if auto && codec != Codec::Identity {
+            if auto && compressed {
                 codec = Codec::Identity;
                 answered = self.send_in(frame, codec).await?;
             }
