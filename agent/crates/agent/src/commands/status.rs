@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn losses_are_told_last_as_a_table_and_all_else_by_its_name() {
-        let spool = json!({"files": {"frames": 3, "segments": 1}, "problems": ["the disk is full"]});
+        let spool =
+            json!({"files": {"frames": 3, "segments": 1}, "problems": ["the disk is full"]});
         let text = readable(json!({"losses": [], "spool": spool, "version": "1"}));
         let expected = "\
 spool:

@@ -8,12 +8,15 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::{DecodeError, Message};
 
+/// Reads an answer: how many records were refused, and the words.
+type Decode = fn(&[u8]) -> Result<(i64, String), DecodeError>;
+
 /// The service of one signal.
 #[derive(Debug)]
 pub(super) struct Service {
     /// `/package.Service/Method`.
     pub(super) path: &'static str,
-    partial: fn(&[u8]) -> Result<(i64, String), DecodeError>,
+    partial: Decode,
 }
 
 /// `opentelemetry/proto/collector/logs/v1/logs_service.proto`.

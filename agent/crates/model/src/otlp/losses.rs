@@ -3,11 +3,11 @@
 //! In: a [`Ledger`]. Out: an `ExportMetricsServiceRequest` (opentelemetry-proto v1,
 //! `opentelemetry/proto/metrics/v1/metrics.proto`), not compressed. What always holds:
 //!
-//! - every sum is monotonic and cumulative, counted from the ledger's birth, so that an answer that is missed costs nothing
-//!   and a restart of the agent is no reset;
+//! - every sum is cumulative, counted from the ledger's birth, so that a request that is missed costs nothing and a restart
+//!   of the agent is no reset;
 //! - what one pod lost stands under one resource, which is named as the resource of the pod's logs is
 //!   (`k8s.namespace.name`, `k8s.pod.name`): "did this pod lose anything" is one query;
-//! - what is zero is left out; a sum that was there once is there again next time, or in its namespace's.
+//! - what is zero is left out.
 
 use super::logs::{encode_resource, put_attribute};
 use super::wire::{close_len, open_len, put_bytes, put_fixed64, put_uint};
@@ -51,7 +51,9 @@ pub fn encode_losses(
     let mut out = Vec::new();
     let mut points = 0;
     // They come by namespace and pod.
-    for of_pod in entries.chunk_by(|(a, _), (b, _)| (&a.namespace, &a.pod) == (&b.namespace, &b.pod)) {
+    for of_pod in
+        entries.chunk_by(|(a, _), (b, _)| (&a.namespace, &a.pod) == (&b.namespace, &b.pod))
+    {
         let mut attributes = resource.clone();
         if let Some((key, _)) = of_pod.first() {
             attributes.set("k8s.namespace.name", &*key.namespace);
@@ -142,7 +144,10 @@ mod tests {
             assert_eq!(text(&resource, "k8s.node.name").as_deref(), Some("node-1"));
             let namespace = text(&resource, "k8s.namespace.name").unwrap_or_default();
             let pod = text(&resource, "k8s.pod.name").unwrap_or_default();
-            assert_eq!(resource.len(), 1 + usize::from(!namespace.is_empty()) + usize::from(!pod.is_empty()));
+            assert_eq!(
+                resource.len(),
+                1 + usize::from(!namespace.is_empty()) + usize::from(!pod.is_empty())
+            );
             pods.push((namespace.clone(), pod.clone()));
             for metric in block.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
                 assert!(!metric.description.is_empty());
@@ -175,16 +180,18 @@ mod tests {
 
     fn loss() -> impl Strategy<Value = Loss> {
         let key = ("[ab]?", "[xyz]?", proptest::option::of("[mn]"), 0..LossReason::ALL.len());
-        (key, 0..4_u64, 0..4_u64, 0..2_u64).prop_map(|((namespace, pod, destination, reason), records, bytes, unknown)| Loss {
-            key: LossKey {
-                namespace: namespace.into(),
-                pod: pod.into(),
-                destination: destination.map(Into::into),
-                reason: LossReason::ALL[reason],
+        (key, 0..4_u64, 0..4_u64, 0..2_u64).prop_map(
+            |((namespace, pod, destination, reason), records, bytes, unknown)| Loss {
+                key: LossKey {
+                    namespace: namespace.into(),
+                    pod: pod.into(),
+                    destination: destination.map(Into::into),
+                    reason: LossReason::ALL[reason],
+                },
+                extent: Extent { records, bytes, unknown },
+                words: "".into(),
             },
-            extent: Extent { records, bytes, unknown },
-            words: "".into(),
-        })
+        )
     }
 
     proptest! {

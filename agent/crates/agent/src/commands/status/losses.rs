@@ -75,7 +75,7 @@ impl Loss {
             self.reason.clone(),
             self.records.to_string(),
             self.bytes.to_string(),
-            or_dash(&self.last),
+            self.last.as_deref().map_or_else(|| "-".to_owned(), to_the_second),
         ]
     }
 
@@ -89,6 +89,11 @@ impl Loss {
         let message = self.message.clone().filter(|message| !message.is_empty());
         unknown.into_iter().chain(message).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// A time without its fraction of a second.
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 #[cfg(test)]
@@ -106,7 +111,7 @@ mod tests {
     fn losses_stand_in_columns_with_what_is_not_known_and_the_destinations_words() {
         let losses = json!([
             {"namespace": "", "pod": "", "destination": "main", "reason": "partial_success", "records": 2, "bytes": 0,
-             "unknownExtent": 0, "message": "too old", "last": "2026-11-24T18:00:00Z"},
+             "unknownExtent": 0, "message": "too old", "last": "2026-11-24T18:00:00.123456789Z"},
             {"namespace": "shop", "pod": "", "reason": "spool_damage", "records": 0, "bytes": 0, "unknownExtent": 1,
              "last": "2026-11-24T17:00:00Z"},
             {"namespace": "shop", "pod": "cart-1", "destination": null, "reason": "deleted_before_read",
