@@ -52,10 +52,11 @@ impl<D: Disk> Journal<D> {
             place.next = end;
             place.at = (oldest.id, oldest.bytes);
             tracing::debug!(destination = &*name, frames = end - from, "let go, the spool is full");
-            self.note_progress(index, &losses, &[], &[], now);
+            self.count(&losses, now);
         }
         metas.iter().for_each(|meta| self.settle_for_all(meta));
         self.advance(None);
+        self.note_progress();
     }
 
     /// The frames of a segment, from number `from` on.

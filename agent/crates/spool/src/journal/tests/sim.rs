@@ -1,7 +1,7 @@
 //! A disk in memory that does what disks do: it tears writes, forgets what was not synced, page by page and name by name in
 //! any order, flips bits and fills up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct State {
     names: BTreeMap<String, u64>,
     /// As it was when the folder was synced last, and what was done since.
     synced_names: BTreeMap<String, u64>,
-    inodes: HashMap<u64, Inode>,
+    inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     capacity: Option<usize>,
     /// After so many writes more, everything fails.
