@@ -81,6 +81,9 @@ def promises(folder):
         everything = objects(file.read_text())
         roles = [o for o in everything if o["kind"].endswith("Role")]
         agent = next(t for k, t in pod_templates(everything) if k == "DaemonSet")
+        strategy = next(o for o in everything if o["kind"] == "DaemonSet")["spec"]["updateStrategy"]
+        surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", 0)
+        assert surge == 0, f"{name}: two agents of a node would meet on one spool ({strategy})"
         volumes = {v["name"] for v in agent["spec"]["volumes"]}
         if name == "source-none":
             assert not [o for o in everything if "Role" in o["kind"]], f"{name}: has RBAC objects"

@@ -61,6 +61,11 @@ What the schema cannot say, or cannot say well: each `fail` names the value and 
 {{- fail (printf "\n\nterminationGracePeriodSeconds: %v leaves no room for shutdownTimeout %s; the agent would be killed while it still sends. Set it to %v or more.\n" .Values.terminationGracePeriodSeconds .Values.shutdownTimeout (add $seconds 10)) -}}
 {{- end -}}
 
+{{- $surge := (.Values.updateStrategy.rollingUpdate | default dict).maxSurge | default 0 -}}
+{{- if not (has (toString $surge) (list "0" "0%")) -}}
+{{- fail (printf "\n\nupdateStrategy.rollingUpdate.maxSurge: %v would start a node's new agent beside the old one, and both want the folder %s. Leave it out; maxUnavailable says how many nodes are without an agent at a time, and their logs wait in their files.\n" $surge .Values.spool.path) -}}
+{{- end -}}
+
 {{- if and .Values.serviceAccount.create (eq .Values.serviceAccount.name "default") -}}
 {{- fail "\n\nserviceAccount.name: \"default\" exists in every namespace and cannot be created. Choose another name, or set serviceAccount.create=false.\n" -}}
 {{- end -}}

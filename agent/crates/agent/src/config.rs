@@ -16,6 +16,7 @@ use hawsepipe_cluster as cluster;
 use hawsepipe_export as export;
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use hawsepipe_model::Attributes;
+use hawsepipe_spool::{MinFree, WhenFull};
 use tracing::level_filters::LevelFilter;
 
 use raw::{RawConfig, RawDestination};
@@ -24,6 +25,8 @@ use raw::{RawConfig, RawDestination};
 const FRAME_HEADROOM: usize = 2 << 20;
 /// The queue holds at least this many of the largest frames, so that reading, sending and the next frame overlap.
 const MIN_FILES_FACTOR: usize = 4;
+/// Room for some dozens of frames of the agent's own metrics; what is let go at once is of no use.
+const MIN_SAMPLED: usize = 4 << 20;
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +77,7 @@ fn wrong(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<St
 pub(crate) struct Config {
     /// Attributes that are added to everything: `resource.attributes` and `k8s.cluster.name`.
     pub(crate) attributes: Attributes,
-    pub(crate) destinations: Vec<(String, export::Settings)>,
+    pub(crate) destinations: Vec<Destination>,
     pub(crate) logs: Logs,
     /// The name of the node, where it is given.
     pub(crate) node_name: String,
@@ -85,6 +88,14 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// How long the destinations go on after the word to stop.
     pub(crate) shutdown_timeout: Duration,
+}
+
+/// Where everything is sent.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) name: String,
+    pub(crate) settings: export::Settings,
+    pub(crate) when_full: WhenFull,
 }
 
 #[derive(Debug)]
@@ -100,7 +111,12 @@ pub(crate) struct Logs {
 #[derive(Debug)]
 pub(crate) struct Spool {
     pub(crate) path: PathBuf,
-    pub(crate) files_max_bytes: usize,
+    pub(crate) files_max_bytes: u64,
+    pub(crate) sampled_max_bytes: u64,
+    /// Below it the spool takes no more than [`working_set`](Self::working_set).
+    pub(crate) min_free: MinFree,
+    /// The least that it works with, in bytes.
+    pub(crate) working_set: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -150,24 +166,11 @@ impl Config {
                 "name at least one, for instance `main: {type: otlp, endpoint: \"https://host:4317\"}`",
             ));
         }
-        let destinations = raw.destinations.into_iter().map(|(name, raw)| {
-            let settings = destination(&name, raw)?;
-            Ok((name, settings))
-        });
+        let destinations = raw.destinations.into_iter().map(|(name, raw)| destination(name, raw));
         let destinations = destinations.collect::<Result<_, Wrong>>()?;
         let kubernetes = kubernetes(&raw.kubernetes)?;
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
-        let largest = FRAME_HEADROOM + logs.max_record_bytes;
-        let files_max_bytes = raw.spool.files.max_bytes.0;
-        if files_max_bytes < MIN_FILES_FACTOR * largest {
-            let least = (MIN_FILES_FACTOR * largest).div_ceil(1 << 20);
-            return Err(wrong(
-                "spool.files.maxBytes",
-                format!("{files_max_bytes} bytes do not hold {MIN_FILES_FACTOR} frames"),
-                format!("give it at least {least}MiB, or lower logs.maxRecordBytes"),
-            ));
-        }
-        let spool = Spool { path: raw.spool.path.0.into(), files_max_bytes };
+        let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;
         let admin = listen.parse().map_err(|_error| {
             wrong(
@@ -199,7 +202,7 @@ impl Config {
     }
 }
 
-fn destination(name: &str, raw: RawDestination) -> Result<export::Settings, Wrong> {
+fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> {
     let below = |error: &export::SettingsError| {
         wrong(format!("destinations.{name}.{}", error.field()), error.reason(), error.remedy())
     };
@@ -211,6 +214,7 @@ fn destination(name: &str, raw: RawDestination) -> Result<export::Settings, Wron
         auth,
         tls,
         timeout,
+        when_full,
     } = raw;
     let endpoint = export::Endpoint::parse(&endpoint.0).map_err(|error| below(&error))?;
     let compression = compression.0.parse().map_err(|error| below(&error))?;
@@ -222,8 +226,41 @@ fn destination(name: &str, raw: RawDestination) -> Result<export::Settings, Wron
         ca_file: tls.ca_file.map(|path| path.0.into()),
         server_name: tls.server_name.map(|name| name.0),
     };
-    export::Settings::new(endpoint, compression, auth, tls, timeout.0)
-        .map_err(|error| below(&error))
+    let settings = export::Settings::new(endpoint, compression, auth, tls, timeout.0)
+        .map_err(|error| below(&error))?;
+    let when_full = match when_full {
+        raw::RawWhenFull::Block => WhenFull::Block,
+        raw::RawWhenFull::Drop => WhenFull::Drop,
+    };
+    Ok(Destination { name, settings, when_full })
+}
+
+fn spool(raw: &raw::RawSpool, max_record_bytes: usize) -> Result<Spool, Wrong> {
+    let working_set = MIN_FILES_FACTOR * (FRAME_HEADROOM + max_record_bytes);
+    let files = raw.files.max_bytes.0;
+    if files < working_set {
+        let least = working_set.div_ceil(1 << 20);
+        return Err(wrong(
+            "spool.files.maxBytes",
+            format!("{files} bytes do not hold {MIN_FILES_FACTOR} frames"),
+            format!("give it at least {least}MiB, or lower logs.maxRecordBytes"),
+        ));
+    }
+    let sampled = raw.sampled.max_bytes.0;
+    if sampled < MIN_SAMPLED {
+        return Err(wrong(
+            "spool.sampled.maxBytes",
+            format!("{sampled} bytes are let go before they can be sent"),
+            format!("give it at least {}MiB", MIN_SAMPLED >> 20),
+        ));
+    }
+    Ok(Spool {
+        path: (&*raw.path.0).into(),
+        files_max_bytes: files as u64,
+        sampled_max_bytes: sampled as u64,
+        min_free: raw.min_free.0,
+        working_set: working_set as u64,
+    })
 }
 
 fn kubernetes(raw: &raw::RawKubernetes) -> Result<Option<cluster::Settings>, Wrong> {

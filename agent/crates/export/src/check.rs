@@ -130,6 +130,7 @@ fn reason(outcome: &Outcome) -> String {
         Outcome::Ack { message, .. } => message.clone(),
         Outcome::Retry { reason, .. }
         | Outcome::Reject { reason }
+        | Outcome::Unserved { reason }
         | Outcome::TooLarge { reason, .. }
         | Outcome::Blocked { reason, .. } => reason.clone(),
     }

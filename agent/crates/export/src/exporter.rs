@@ -9,7 +9,8 @@ use hawsepipe_model::{Codec, Frame, Outcome};
 pub struct Verdict {
     /// What the destination said.
     pub outcome: Outcome,
-    /// One of a small fixed set (it is a label of a metric): why it is tried again, why it was rejected.
+    /// One of a small fixed set (it is a label of a metric): why it is tried again; of a rejection, the name of a
+    /// [`LossReason`](hawsepipe_model::LossReason).
     pub label: &'static str,
 }
 

@@ -7,8 +7,9 @@
 //! One file a destination type (`otlp`), over shared transports (`grpc`); each is an [`Exporter`], and
 //! [`Destination::run`] drives it. What always holds:
 //!
-//! - a frame is settled only when every record of it was acknowledged, or its data refused by an explicit word, and
-//!   then it is counted with the reason; a frame that is refused as a whole goes on in parts (`parts`);
+//! - a frame is settled only when every record of it was acknowledged, or its data refused by an explicit word; what was
+//!   refused goes to the source with that settlement, by pod and reason (`losses`), so that both are remembered or
+//!   neither; a frame that is refused as a whole goes on in parts (`parts`);
 //! - whatever else goes wrong holds the frame: backoff with jitter, no end, no limit to the tries;
 //! - the key never leaves [`Key`] except into the request's header.
 
@@ -18,11 +19,11 @@ mod exporter;
 mod grpc;
 mod key;
 mod limits;
+mod losses;
 mod metrics;
 mod negotiate;
 mod otlp;
 mod parts;
-mod rejection;
 mod retry;
 mod runner;
 mod settings;
@@ -37,7 +38,6 @@ pub use exporter::{Exporter, Verdict};
 pub use key::{Key, KeyError, KeyFile};
 pub use metrics::ExportMetrics;
 pub use otlp::Otlp;
-pub use rejection::{Rejection, RejectionSink};
 pub use runner::{Destination, Drained};
 pub use settings::{Auth, Compression, Endpoint, Settings, SettingsError, Tls};
 pub use state::StatusHandle;

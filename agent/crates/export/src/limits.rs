@@ -101,7 +101,7 @@ mod tests {
             uncompressed_len: plain,
             records: 10,
             payload: vec![0; wire].into(),
-            covers: Vec::new(),
+            ..Frame::note(Vec::new(), Vec::new(), Vec::new())
         }
     }
 

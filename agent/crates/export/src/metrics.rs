@@ -69,7 +69,11 @@ impl ExportMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("export");
         registry.register("frames", "Frames acknowledged, at least in part", self.frames.clone());
-        registry.register("records", "Records acknowledged", self.records.clone());
+        registry.register(
+            "records",
+            "Log records and data points acknowledged",
+            self.records.clone(),
+        );
         registry.register(
             "bytes",
             "Bytes of acknowledged frames, compressed as they were made",
@@ -82,7 +86,7 @@ impl ExportMetrics {
         );
         registry.register(
             "rejected_records",
-            "Records that the destination refused for good, by reason",
+            "Records that the destination refused for good, by reason; unserved: it takes none of their signal",
             self.rejected_records.clone(),
         );
         registry.register(

@@ -1,14 +1,15 @@
 //! The OTLP/gRPC destination: frames go out as they are.
 //!
-//! In: frames, each a compressed `ExportLogsServiceRequest`. Out: verdicts by OTLP's rules (`verdict`). A frame whose
-//! codec the server does not take is compressed anew on its way, once, however often it is tried.
+//! In: frames, each a compressed export request of one signal. Out: verdicts by OTLP's rules (`verdict`). A frame whose
+//! codec the server does not take is compressed anew on its way, once, however often it is tried. Every server is asked
+//! whether it takes logs; what it says of another signal alone never holds up logs.
+
+mod service;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hawsepipe_model::{BlockedReason, Codec, Frame, Outcome, PreferredCodec, Signal, codec};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use prost::Message;
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -18,9 +19,7 @@ use crate::key::{Key, KeyFile};
 use crate::negotiate::{self, Known, Step};
 use crate::settings::{Auth, Compression, Endpoint, Settings};
 use crate::verdict::{self, Said};
-
-/// `opentelemetry/proto/collector/logs/v1/logs_service.proto`.
-const EXPORT_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+use service::Service;
 
 /// An OTLP/gRPC destination.
 #[derive(Debug)]
@@ -124,7 +123,7 @@ impl Otlp {
             match step {
                 Step::Ask(codec) => {
                     let empty = recode(Codec::Identity, codec, &[], 0).await?;
-                    let answer = self.call(EXPORT_LOGS, codec, empty).await?;
+                    let answer = self.call(service::LOGS.path, codec, empty).await?;
                     let answer = answer.map_err(|error| verdict::of_error(error, self.said()))?;
                     step = negotiate::next(self.compression, codec, &answer);
                     if let Step::Failed = step {
@@ -160,7 +159,7 @@ impl Otlp {
             return verdict::blocked(
                 BlockedReason::Destination,
                 format!(
-                    "{} does not take logs compressed with {codec} (UNIMPLEMENTED: {words}); \
+                    "{} does not take requests compressed with {codec} (UNIMPLEMENTED: {words}); \
                      set compression: auto, or check that it serves OTLP/gRPC",
                     self.endpoint()
                 ),
@@ -188,35 +187,52 @@ impl Otlp {
     }
 
     async fn try_send(&mut self, frame: &Arc<Frame>) -> Result<Verdict, Verdict> {
-        let Signal::Logs = frame.signal;
+        let auto = self.compression == Compression::Auto;
         let asked_before = self.known.is_some();
         let mut codec = self.negotiate().await?;
-        let mut answer = self.send_in(frame, codec).await?;
-        // The server behind the name may have changed since it was asked.
-        if answer.code == Code::Unimplemented
-            && asked_before
-            && self.compression == Compression::Auto
-            && codec != Codec::Identity
-        {
+        let mut answered = self.send_in(frame, codec).await?;
+        let compressed = codec != Codec::Identity;
+        if frame.signal == Signal::Logs {
+            // The server behind the name may have changed since it was asked.
+            if is_unimplemented(&answered) && asked_before && auto && compressed {
+                self.known = None;
+                codec = self.negotiate().await?;
+                answered = self.send_in(frame, codec).await?;
+            }
+        } else if verdict::about_service(&answered, self.said()).is_some() {
+            // Whoever does not take logs either is blocked by this.
             self.known = None;
             codec = self.negotiate().await?;
-            answer = self.send_in(frame, codec).await?;
+            // A server may take a codec for logs alone.
+            if auto && compressed {
+                codec = Codec::Identity;
+                answered = self.send_in(frame, codec).await?;
+            }
+            if let Some(words) = verdict::about_service(&answered, self.said()) {
+                let (who, what) = (self.endpoint(), frame.signal.name());
+                let reason = format!("{who} takes logs and no {what} ({words})");
+                return Ok(Verdict { outcome: Outcome::Unserved { reason }, label: "unserved" });
+            }
         }
+        let answer = answered.map_err(|error| verdict::of_error(error, self.said()))?;
         if answer.code == Code::Ok {
             return Ok(self.acknowledged(frame, &answer));
         }
         Ok(self.refusal(codec, &answer))
     }
 
-    async fn send_in(&mut self, frame: &Arc<Frame>, codec: Codec) -> Result<Answer, Verdict> {
+    async fn send_in(
+        &mut self,
+        frame: &Arc<Frame>,
+        codec: Codec,
+    ) -> Result<Result<Answer, CallError>, Verdict> {
         let payload = self.payload(frame, codec).await?;
-        let answer = self.call(EXPORT_LOGS, codec, payload).await?;
-        answer.map_err(|error| verdict::of_error(error, self.said()))
+        self.call(Service::of(frame.signal).path, codec, payload).await
     }
 
     fn acknowledged(&self, frame: &Frame, answer: &Answer) -> Verdict {
-        let response = match ExportLogsServiceResponse::decode(&answer.body[..]) {
-            Ok(response) => response,
+        let (rejected, words) = match Service::of(frame.signal).partial(&answer.body) {
+            Ok(partial) => partial,
             Err(error) => {
                 return Verdict::retry(
                     "protocol",
@@ -224,12 +240,10 @@ impl Otlp {
                 );
             }
         };
-        let partial = response.partial_success.unwrap_or_default();
-        let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
         Verdict {
             outcome: Outcome::Ack {
                 rejected: rejected.min(frame.records),
-                message: self.said().words(&partial.error_message),
+                message: self.said().words(&words),
             },
             label: "ok",
         }
@@ -269,6 +283,10 @@ impl Exporter for Otlp {
     fn key_changed(&self) -> bool {
         self.auth.as_ref().is_some_and(|(_, file)| file.holds_other_than(self.key.as_ref()))
     }
+}
+
+fn is_unimplemented(answered: &Result<Answer, CallError>) -> bool {
+    answered.as_ref().is_ok_and(|answer| answer.code == Code::Unimplemented)
 }
 
 /// Compresses anew, away from the async threads: a frame takes milliseconds. A frame that is not what it says it is

@@ -8,6 +8,7 @@
 //!   before it is given up;
 //! - parts whose data is refused are halved to find the record, the largest first, with at most [`SEARCH`] more requests
 //!   for a frame; what is refused then is given up as a group. A frame with such a record may arrive out of order;
+//! - a frame of another signal than logs is one part, whatever is said of it: it is small;
 //! - nothing of it is kept on disk: a process that is killed in between sends the whole frame again.
 
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hawsepipe_model::codec::{self, CodecError, Compressor};
 use hawsepipe_model::otlp::split::{Records, shorten};
-use hawsepipe_model::{Codec, Frame};
+use hawsepipe_model::{Codec, Frame, LossReason, Signal};
 use tokio::time::sleep;
 
 use crate::limits::Limits;
@@ -30,6 +31,11 @@ pub(crate) const SEARCH: u32 = 64;
 /// A record is cut at most so often: 1 GiB to 8 KiB is 17 times by half.
 const CUTS: u32 = 20;
 
+/// Whether a frame can be taken apart into records.
+pub(crate) fn is_divisible(frame: &Frame) -> bool {
+    frame.signal == Signal::Logs
+}
+
 /// Some records of a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
@@ -39,6 +45,13 @@ pub(crate) struct Part {
     pub(crate) cut: Option<Cut>,
     /// It is sent as it is, whatever is known of limits: it cannot be split.
     unsplittable: bool,
+}
+
+impl Part {
+    /// It, as it was before it was cut.
+    pub(crate) fn whole(&self) -> &Frame {
+        self.cut.as_ref().map_or(&self.frame, |cut| &cut.whole)
+    }
 }
 
 /// A record that was cut.
@@ -58,8 +71,9 @@ pub(crate) struct Cut {
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
     pub(crate) part: Part,
-    pub(crate) label: &'static str,
-    pub(crate) reason: String,
+    pub(crate) reason: LossReason,
+    /// The destination's.
+    pub(crate) words: String,
 }
 
 /// What to do next.
@@ -108,28 +122,28 @@ impl Parts {
             let largest =
                 (0..self.refused.len()).max_by_key(|&index| self.refused[index].part.frame.records);
             let Some(index) = largest else { return Next::Done };
-            let Refused { part, label, mut reason } = self.refused.swap_remove(index);
+            let Refused { part, reason, mut words } = self.refused.swap_remove(index);
             if part.frame.records < 2 || part.unsplittable {
-                return Next::GiveUp(Refused { part, label, reason });
+                return Next::GiveUp(Refused { part, reason, words });
             }
             if self.requests_left < 2 {
                 let among = format!(
                     "; which of {} records was not found with {SEARCH} requests",
                     part.frame.records
                 );
-                reason.push_str(&among);
-                return Next::GiveUp(Refused { part, label, reason });
+                words.push_str(&among);
+                return Next::GiveUp(Refused { part, reason, words });
             }
             match self.split(part, How::Halves, codec).await {
                 Ok(()) => self.requests_left -= 2,
-                Err(part) => return Next::GiveUp(Refused { part, label, reason }),
+                Err(part) => return Next::GiveUp(Refused { part, reason, words }),
             }
         }
     }
 
     /// The data of `part` is refused.
-    pub(crate) fn refuse(&mut self, part: Part, label: &'static str, reason: String) {
-        self.refused.push(Refused { part, label, reason });
+    pub(crate) fn refuse(&mut self, part: Part, reason: LossReason, words: String) {
+        self.refused.push(Refused { part, reason, words });
     }
 
     /// `part` is too large: it is sent in two, or shorter. `told` is the size before compression that would do.
@@ -138,7 +152,7 @@ impl Parts {
         part: Part,
         told: Option<usize>,
         codec: Option<Codec>,
-        reason: String,
+        words: String,
     ) {
         let size = part.frame.uncompressed_len;
         let told = told.filter(|told| *told < size);
@@ -148,11 +162,11 @@ impl Parts {
         };
         let Err(part) = fitting else { return };
         let Err(part) = self.split(part, How::Halves, codec).await else { return };
-        match cut(&part, told.unwrap_or(size / 2), codec, &reason).await {
+        match cut(&part, told.unwrap_or(size / 2), codec, &words).await {
             Ok(Some(shorter)) => self.pending.push_front(shorter),
             Ok(None) => {
                 let part = Part { unsplittable: true, ..part };
-                self.refuse(part, "too_large", reason);
+                self.refuse(part, LossReason::TooLarge, words);
             }
             Err(OutOfMemory) => self.again(part).await,
         }
@@ -173,6 +187,9 @@ impl Parts {
 
     /// Puts parts of `part` where it was; or gives it back when it is no request, or has not two parts.
     async fn split(&mut self, part: Part, how: How, codec: Option<Codec>) -> Result<(), Part> {
+        if !is_divisible(&part.frame) {
+            return Err(part);
+        }
         let whole = Arc::clone(&part.frame);
         let split = move || {
             let Some(plain) = open(&whole) else { return Ok(None) };
@@ -244,7 +261,7 @@ async fn cut(
     words: &str,
 ) -> Result<Option<Part>, OutOfMemory> {
     let times = part.cut.as_ref().map_or(0, |cut| cut.times);
-    if times >= CUTS {
+    if times >= CUTS || !is_divisible(&part.frame) {
         return Ok(None);
     }
     let frame = Arc::clone(&part.frame);
@@ -278,8 +295,16 @@ fn close(
 ) -> Result<Frame, OutOfMemory> {
     let codec = codec.unwrap_or(whole.codec);
     let payload = compressor.compress(codec, request)?;
-    // What the frame covers is settled with the frame.
-    let covers = Vec::new();
-    let (payload, uncompressed_len) = (Bytes::from(payload), request.len());
-    Ok(Frame { codec, uncompressed_len, records, payload, covers, ..whole.clone() })
+    // What the frame covers and loses is settled with the frame, and what it holds is said of all of it.
+    Ok(Frame {
+        signal: whole.signal,
+        codec,
+        uncompressed_len: request.len(),
+        records,
+        payload: Bytes::from(payload),
+        covers: Vec::new(),
+        tallies: Vec::new(),
+        losses: Vec::new(),
+        replaces: Vec::new(),
+    })
 }

@@ -1,22 +1,25 @@
 //! Runs one destination: takes the oldest frame, sends it until it is settled, takes the next.
 //!
-//! In: a [`FrameSource`], an [`Exporter`], the word to stop. Out: frames settled, in order; status, metrics and log
-//! lines (`state`). A frame that is not settled when the time to stop is over stays unsettled: it is the queue's; what
-//! was acknowledged of its parts is then sent again.
+//! In: a [`FrameSource`], an [`Exporter`], the word to stop. Out: frames settled, in order, each with what was lost of it;
+//! status, metrics and log lines (`state`). A frame that is not settled when the time to stop is over stays unsettled: it
+//! is the queue's; what was acknowledged of its parts is then sent again, what was refused of them is refused again and
+//! counted then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hawsepipe_model::{BlockedReason, Frame, FrameSource, Measured, Outcome, PreferredCodec};
+use hawsepipe_model::{
+    BlockedReason, Frame, FrameSource, Loss, LossReason, Measured, Outcome, PreferredCodec,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::exporter::{Exporter, Verdict};
 use crate::limits::Limits;
+use crate::losses::Losses;
 use crate::metrics::ExportMetrics;
 use crate::otlp::Otlp;
-use crate::parts::{Next, Parts, Refused};
-use crate::rejection::RejectionSink;
+use crate::parts::{Next, Parts, Refused, is_divisible};
 use crate::retry::{self, Backoff};
 use crate::settings::Settings;
 use crate::state::{Reporter, StatusHandle};
@@ -77,13 +80,6 @@ impl<E: Exporter> Destination<E> {
         Self { exporter, reporter: Reporter::new(status, metrics.of(name)) }
     }
 
-    /// Tells `sink` of every record that is lost here, by pod.
-    #[must_use]
-    pub fn on_rejected(mut self, sink: Arc<dyn RejectionSink>) -> Self {
-        self.reporter.tell(sink);
-        self
-    }
-
     /// Shows its status, also while it runs.
     pub fn status(&self) -> StatusHandle {
         self.reporter.handle()
@@ -111,13 +107,6 @@ impl<E: Exporter> Destination<E> {
     }
 }
 
-/// Whether a frame is done with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    Yes,
-    GivenUp,
-}
-
 async fn work<E: Exporter, S: FrameSource>(
     exporter: &mut E,
     reporter: &mut Reporter,
@@ -128,23 +117,27 @@ async fn work<E: Exporter, S: FrameSource>(
     answer(exporter, reporter, None, cancel).await;
     let mut limits = Limits::default();
     while let Some(frame) = source.next().await {
-        let settled = deliver(exporter, reporter, &mut limits, frame, cancel).await;
-        if settled == Settled::GivenUp {
-            return Drained::Unfinished;
-        }
-        source.settle();
+        let settled = if frame.is_note() {
+            Some(Vec::new())
+        } else {
+            deliver(exporter, reporter, &mut limits, frame, cancel).await
+        };
+        let Some(losses) = settled else { return Drained::Unfinished };
+        source.settle(losses).await;
     }
     Drained::Complete
 }
 
-/// Sends one frame, in parts where it must be, until the destination has settled all of it.
+/// Sends one frame, in parts where it must be, until the destination has settled all of it; what was lost of it. `None`:
+/// there is no time left, nothing of the frame is settled.
 async fn deliver<E: Exporter>(
     exporter: &mut E,
     reporter: &mut Reporter,
     limits: &mut Limits,
     frame: Arc<Frame>,
     cancel: &CancellationToken,
-) -> Settled {
+) -> Option<Vec<Loss>> {
+    let mut losses = Losses::at(&reporter.name());
     let (mut delivered, mut split) = (false, false);
     // A frame that was halved without a word about its size: whether that helps is not known yet.
     let mut suspect: Option<Arc<Frame>> = None;
@@ -153,9 +146,9 @@ async fn deliver<E: Exporter>(
     loop {
         let part = match parts.next(limits, exporter.codec()).await {
             Next::Send(part) => part,
-            Next::GiveUp(Refused { part, label, reason }) => {
-                let whole = part.cut.as_ref().map_or(&part.frame, |cut| &cut.whole);
-                reporter.rejected(label, whole, &reason).await;
+            Next::GiveUp(Refused { part, reason, words }) => {
+                reporter.rejected(reason, part.whole(), &words);
+                losses.refused(&part, reason, &words).await;
                 continue;
             }
             Next::Done => break,
@@ -172,12 +165,16 @@ async fn deliver<E: Exporter>(
                 {
                     limits.learn(&suspect, suspect.codec, None, Measured::Plain);
                 }
-                reporter.acknowledged(&part, rejected, &message).await;
+                reporter.acknowledged(&part, rejected, &message);
+                losses.taken(&part, rejected, &message).await;
             }
-            Answer::Refused { label, reason } => parts.refuse(part, label, reason),
+            Answer::Refused { reason, words } => parts.refuse(part, reason, words),
+            Answer::Unserved { words } => reporter.unserved(&part.frame, &words),
             Answer::TooLarge { limit, measured, reason } => {
                 let codec = exporter.codec().unwrap_or(part.frame.codec);
-                limits.learn(&part.frame, codec, limit, measured);
+                if is_divisible(&part.frame) {
+                    limits.learn(&part.frame, codec, limit, measured);
+                }
                 let told = limit.filter(|_| measured == Measured::Plain);
                 parts.shrink(part, told, exporter.codec(), reason).await;
             }
@@ -185,14 +182,14 @@ async fn deliver<E: Exporter>(
                 suspect = Some(Arc::clone(&part.frame));
                 parts.halve(part, exporter.codec()).await;
             }
-            Answer::GivenUp => return Settled::GivenUp,
+            Answer::GivenUp => return None,
         }
         reporter.limited(limits.smallest());
     }
     if delivered {
         reporter.frame_delivered();
     }
-    Settled::Yes
+    Some(losses.into_list())
 }
 
 /// The final word on one request.
@@ -201,7 +198,9 @@ enum Answer {
     /// Taken, but for `rejected` records, after so many failures.
     Taken { rejected: u64, message: String, failures: u32 },
     /// Its data is refused.
-    Refused { label: &'static str, reason: String },
+    Refused { reason: LossReason, words: String },
+    /// Nothing of its signal is taken.
+    Unserved { words: String },
     /// It is larger than what is taken.
     TooLarge { limit: Option<usize>, measured: Measured, reason: String },
     /// It fails again and again while empty requests are taken: it may be too large.
@@ -244,7 +243,11 @@ async fn answer<E: Exporter>(
             }
             Outcome::Reject { reason } => {
                 reporter.connected(exporter.codec());
-                return Answer::Refused { label, reason };
+                return Answer::Refused { reason: LossReason::from_name(label), words: reason };
+            }
+            Outcome::Unserved { reason } => {
+                reporter.connected(exporter.codec());
+                return Answer::Unserved { words: reason };
             }
             Outcome::TooLarge { limit, measured, reason } => {
                 reporter.connected(exporter.codec());
@@ -281,7 +284,7 @@ async fn answer<E: Exporter>(
 }
 
 fn may_halve(frame: &Frame) -> bool {
-    frame.records > 1 && frame.uncompressed_len > SILENT_LEAST
+    is_divisible(frame) && frame.records > 1 && frame.uncompressed_len > SILENT_LEAST
 }
 
 /// A destination that calls the smallest requests too large, and does not say what it takes, means something else:

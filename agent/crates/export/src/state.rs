@@ -4,12 +4,10 @@
 //! change of state, not one for a retry. A destination that fails every other request changes state twice a request,
 //! so a trouble that comes back within a minute is told of once a minute at most.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hawsepipe_model::otlp::split::Origin;
-use hawsepipe_model::{BlockedReason, Codec, Frame};
+use hawsepipe_model::{BlockedReason, Codec, Frame, LossReason};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -17,7 +15,6 @@ use tracing::{info, warn};
 
 use crate::metrics::DestinationMetrics;
 use crate::parts::{Cut, Part};
-use crate::rejection::{Rejection, RejectionSink, origins};
 use crate::status::{DestinationStatus, State};
 
 /// The least time between two lines on the same trouble.
@@ -36,8 +33,8 @@ impl StatusHandle {
 }
 
 /// Keeps the status of one destination.
+#[derive(Debug)]
 pub(crate) struct Reporter {
-    books: Option<Arc<dyn RejectionSink>>,
     status: Arc<Mutex<DestinationStatus>>,
     pub(crate) metrics: DestinationMetrics,
     trouble: Option<Trouble>,
@@ -45,12 +42,7 @@ pub(crate) struct Reporter {
     blocked_told: Option<(BlockedReason, Instant)>,
     rejected_told: Option<Instant>,
     rejected_untold: u64,
-}
-
-impl fmt::Debug for Reporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reporter").field("status", &self.status).finish_non_exhaustive()
-    }
+    unserved_told: bool,
 }
 
 /// Since the last success.
@@ -65,7 +57,6 @@ struct Trouble {
 impl Reporter {
     pub(crate) fn new(status: DestinationStatus, metrics: DestinationMetrics) -> Self {
         Self {
-            books: None,
             status: Arc::new(Mutex::new(status)),
             metrics,
             trouble: None,
@@ -73,6 +64,7 @@ impl Reporter {
             blocked_told: None,
             rejected_told: None,
             rejected_untold: 0,
+            unserved_told: false,
         }
     }
 
@@ -175,13 +167,8 @@ impl Reporter {
         trouble
     }
 
-    /// Tells `books` of each loss.
-    pub(crate) fn tell(&mut self, books: Arc<dyn RejectionSink>) {
-        self.books = Some(books);
-    }
-
     /// The destination has a part of a frame, but for `rejected` of its records.
-    pub(crate) async fn acknowledged(&mut self, part: &Part, rejected: u64, message: &str) {
+    pub(crate) fn acknowledged(&mut self, part: &Part, rejected: u64, message: &str) {
         let frame = &part.frame;
         let records = frame.records.saturating_sub(rejected);
         let bytes = frame.payload.len() as u64;
@@ -193,15 +180,14 @@ impl Reporter {
         }
         self.metrics.acknowledged(records, bytes);
         if rejected > 0 {
-            self.refused("partial_success", rejected, 0, message);
-            self.book_partly(frame, rejected, message).await;
+            self.refused(LossReason::PartialSuccess, rejected, 0, message);
         } else if !message.is_empty() {
             self.warned(message);
         }
         if let Some(cut) = &part.cut
             && records > 0
         {
-            self.cut(frame, cut).await;
+            self.cut(cut);
         }
     }
 
@@ -222,18 +208,13 @@ impl Reporter {
         self.status.lock().request_limit = limit;
     }
 
-    async fn cut(&mut self, frame: &Frame, cut: &Cut) {
+    fn cut(&mut self, cut: &Cut) {
         {
             let mut status = self.status.lock();
             status.cut_records += 1;
             status.cut_bytes += cut.bytes;
         }
         self.metrics.cut(1, cut.bytes);
-        if self.books.is_some() {
-            let mut origins = origins(frame).await;
-            origins.iter_mut().for_each(|origin| origin.bytes = cut.bytes);
-            self.book("cut", &cut.words, &origins, 1);
-        }
         if self.may_tell_of_data() {
             let (name, endpoint) = self.names();
             let (bytes, message) = (cut.bytes, &cut.words);
@@ -241,54 +222,6 @@ impl Reporter {
                 destination = name,
                 endpoint, bytes, message, "destination takes no record of this size, it was cut"
             );
-        }
-    }
-
-    /// Partial success says how many, not which: the pod is known if all are refused, or if there is but one.
-    async fn book_partly(&self, frame: &Frame, rejected: u64, message: &str) {
-        if self.books.is_none() {
-            return;
-        }
-        let origins = origins(frame).await;
-        if rejected >= frame.records {
-            self.book("partial_success", message, &origins, rejected);
-            return;
-        }
-        let only = if let [one] = &origins[..] { Some(one) } else { None };
-        let namespace = only.and_then(|origin| origin.namespace.as_deref());
-        let pod = only.and_then(|origin| origin.pod.as_deref());
-        self.book_one("partial_success", message, (namespace, pod), (rejected, None));
-    }
-
-    fn book(&self, label: &'static str, message: &str, origins: &[Origin], records: u64) {
-        for origin in origins {
-            let whose = (origin.namespace.as_deref(), origin.pod.as_deref());
-            self.book_one(label, message, whose, (origin.records, Some(origin.bytes)));
-        }
-        if origins.is_empty() {
-            self.book_one(label, message, (None, None), (records, None));
-        }
-    }
-
-    fn book_one(
-        &self,
-        reason: &'static str,
-        message: &str,
-        (namespace, pod): (Option<&str>, Option<&str>),
-        (records, bytes): (u64, Option<u64>),
-    ) {
-        if let Some(books) = &self.books {
-            let destination = self.status.lock().name.clone();
-            let destination = destination.as_str();
-            books.rejected(&Rejection {
-                destination,
-                reason,
-                message,
-                namespace,
-                pod,
-                records,
-                bytes,
-            });
         }
     }
 
@@ -304,23 +237,39 @@ impl Reporter {
     }
 
     /// A part of a frame is refused for good. `frame` is it, as it was before it was cut.
-    pub(crate) async fn rejected(&mut self, label: &'static str, frame: &Frame, why: &str) {
-        self.refused(label, frame.records, frame.uncompressed_len as u64, why);
-        if self.books.is_some() {
-            self.book(label, why, &origins(frame).await, frame.records);
+    pub(crate) fn rejected(&mut self, reason: LossReason, frame: &Frame, words: &str) {
+        self.refused(reason, frame.records, frame.uncompressed_len as u64, words);
+    }
+
+    /// The destination takes no data of the frame's signal: nobody's loss, said once and counted.
+    pub(crate) fn unserved(&mut self, frame: &Frame, words: &str) {
+        self.count("unserved", frame.records, frame.uncompressed_len as u64, words);
+        if !std::mem::replace(&mut self.unserved_told, true) {
+            let (name, endpoint) = self.names();
+            let signal = frame.signal.name();
+            warn!(
+                destination = name,
+                endpoint,
+                signal,
+                message = words,
+                "destination takes no data of this signal, it gets none"
+            );
         }
     }
 
-    fn refused(&mut self, label: &'static str, records: u64, bytes: u64, why: &str) {
+    fn count(&self, label: &'static str, records: u64, bytes: u64, words: &str) {
         self.metrics.rejected(label, records, bytes);
-        {
-            let mut status = self.status.lock();
-            let rejected = status.rejected.entry(label.to_owned()).or_default();
-            rejected.records += records;
-            rejected.bytes += bytes;
-            why.clone_into(&mut rejected.last_message);
-            rejected.last = Some(Timestamp::now());
-        }
+        let mut status = self.status.lock();
+        let rejected = status.rejected.entry(label.to_owned()).or_default();
+        rejected.records += records;
+        rejected.bytes += bytes;
+        words.clone_into(&mut rejected.last_message);
+        rejected.last = Some(Timestamp::now());
+    }
+
+    fn refused(&mut self, reason: LossReason, records: u64, bytes: u64, words: &str) {
+        let label = reason.name();
+        self.count(label, records, bytes, words);
         self.rejected_untold += records;
         if self.may_tell_of_data() {
             let (name, endpoint) = self.names();
@@ -330,7 +279,7 @@ impl Reporter {
                 endpoint,
                 records,
                 reason = label,
-                message = why,
+                message = words,
                 "destination refused records, they are lost and counted"
             );
         }
@@ -361,6 +310,11 @@ impl Reporter {
         } else {
             warn!(destination = name, endpoint, "destination stopped before everything was sent");
         }
+    }
+
+    /// The destination's name.
+    pub(crate) fn name(&self) -> String {
+        self.status.lock().name.clone()
     }
 
     fn names(&self) -> (String, String) {

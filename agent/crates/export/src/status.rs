@@ -76,7 +76,7 @@ pub struct DestinationStatus {
     pub cut_records: u64,
     /// Bytes that were cut off them.
     pub cut_bytes: u64,
-    /// What the destination refused, by reason.
+    /// What the destination refused, by reason. `unserved`: it takes no data of that signal, which is no loss.
     pub rejected: BTreeMap<String, Rejected>,
 }
 

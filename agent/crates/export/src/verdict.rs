@@ -59,9 +59,7 @@ pub(crate) fn blocked(kind: BlockedReason, reason: String) -> Verdict {
 
 /// The verdict on an answer whose code is not `Ok`.
 pub(crate) fn of_answer(answer: &Answer, said: Said<'_>) -> Verdict {
-    let name = code_name(answer.code);
-    let words = said.words(&answer.message);
-    let what = if words.is_empty() { name.to_owned() } else { format!("{name}: {words}") };
+    let what = with_words(code_name(answer.code), &said.words(&answer.message));
     // By its words, before its code: no library has a code for it alone.
     if let Some(told) = size::told(answer.code, answer.retry_after, &answer.message) {
         return too_large(told.limit, told.measured, what);
@@ -112,9 +110,7 @@ pub(crate) fn of_error(error: CallError, said: Said<'_>) -> Verdict {
 
 /// By gRPC's own table (grpc/doc/http-grpc-status-mapping.md), and 413 as a word about the size.
 fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
-    let words = said.words(&answer.said);
-    let what =
-        if words.is_empty() { answer.what.clone() } else { format!("{}: {words}", answer.what) };
+    let what = with_words(&answer.what, &said.words(&answer.said));
     match answer.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => said.refused(&what),
         StatusCode::PAYLOAD_TOO_LARGE => too_large(None, Measured::Wire, what),
@@ -128,6 +124,29 @@ fn of_http(answer: &HttpAnswer, said: Said<'_>) -> Verdict {
             format!("{what}; is this the destination's gRPC port?"),
         ),
     }
+}
+
+/// The destination's words, if they may mean the service of one signal: it is not there, or the key is not for it.
+pub(crate) fn about_service(
+    answered: &Result<Answer, CallError>,
+    said: Said<'_>,
+) -> Option<String> {
+    match answered {
+        Ok(answer) if matches!(answer.code, Code::Unimplemented | Code::PermissionDenied) => {
+            Some(with_words(code_name(answer.code), &said.words(&answer.message)))
+        }
+        // A proxy that knows the paths of some services only.
+        Err(CallError::Http(answer))
+            if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) =>
+        {
+            Some(with_words(&answer.what, &said.words(&answer.said)))
+        }
+        _ => None,
+    }
+}
+
+fn with_words(what: &str, words: &str) -> String {
+    if words.is_empty() { what.to_owned() } else { format!("{what}: {words}") }
 }
 
 fn too_large(limit: Option<usize>, measured: Measured, reason: String) -> Verdict {

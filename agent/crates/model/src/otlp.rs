@@ -1,13 +1,15 @@
 //! OTLP, written straight to protobuf bytes.
 //!
-//! In: attributes and records as they are read. Out: an `ExportLogsServiceRequest`
-//! (opentelemetry-proto v1, `opentelemetry/proto/collector/logs/v1/logs_service.proto`) that any OTLP
-//! receiver decodes. Nothing is built in memory first: a record is written once, where it stays. And the other way round:
-//! a request taken apart into smaller ones ([`split`]), its records copied as they are.
+//! In: attributes and records as they are read, or the ledger of losses. Out: an `ExportLogsServiceRequest` or an
+//! `ExportMetricsServiceRequest` (opentelemetry-proto v1, `opentelemetry/proto/collector/*/v1/*_service.proto`) that any
+//! OTLP receiver decodes. Nothing is built in memory first: a record is written once, where it stays. And the other way
+//! round: a logs request taken apart into smaller ones ([`split`]), its records copied as they are.
 
 mod logs;
+mod losses;
 pub mod split;
 mod wire;
 
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
+pub use losses::encode_losses;
 pub use wire::WireError;

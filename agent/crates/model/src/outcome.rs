@@ -37,6 +37,12 @@ pub enum Outcome {
         /// The destination's words.
         reason: String,
     },
+    /// The destination takes no data of this signal at all, while it takes log records. No word about the data; there
+    /// is nobody to send it to.
+    Unserved {
+        /// The destination's words.
+        reason: String,
+    },
     /// Nothing can be sent until someone changes something: hold everything, say so, try slowly.
     Blocked {
         /// What kind of block it is.

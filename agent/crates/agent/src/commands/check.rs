@@ -63,9 +63,9 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
             report.bad("kubernetes", &format!("{}; {}", finding.problem, finding.remedy));
         }
     }
-    for (name, settings) in &config.destinations {
-        for finding in hawsepipe_export::check(settings).await {
-            let what = format!("destinations.{name} {}", finding.step);
+    for destination in &config.destinations {
+        for finding in hawsepipe_export::check(&destination.settings).await {
+            let what = format!("destinations.{} {}", destination.name, finding.step);
             if finding.ok {
                 report.good(&what, &finding.message);
             } else {

@@ -1,4 +1,6 @@
-//! `hawsepipe status`: what the agent on this node is doing, from its admin port.
+//! `hawsepipe status`: what the agent on this node is doing, and what it lost, from its admin port.
+
+mod losses;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -51,9 +53,7 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print(&format!("{status:#}\n"));
     } else {
-        let mut text = String::new();
-        describe(&status, 0, &mut text);
-        print(&text);
+        print(&readable(status));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,6 +83,20 @@ async fn get(address: &str, path: &str) -> anyhow::Result<Bytes> {
     }
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     body.map(|body| body.to_bytes()).map_err(|error| anyhow::anyhow!(error))
+}
+
+/// For people: what the agent is doing, then what it lost.
+fn readable(mut status: Value) -> String {
+    let mut text = String::new();
+    let table = status.get("losses").and_then(losses::table);
+    if table.is_some()
+        && let Some(map) = status.as_object_mut()
+    {
+        map.remove("losses");
+    }
+    describe(&status, 0, &mut text);
+    text.push_str(&table.unwrap_or_default());
+    text
 }
 
 /// Every value by its name, what belongs together indented.
@@ -118,5 +132,37 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn losses_are_told_last_as_a_table_and_all_else_by_its_name() {
+        let spool =
+            json!({"files": {"frames": 3, "segments": 1}, "problems": ["the disk is full"]});
+        let text = readable(json!({"losses": [], "spool": spool, "version": "1"}));
+        let expected = "\
+spool:
+  files:
+    frames: 3
+    segments: 1
+  problems:
+    the disk is full
+version: 1
+nothing was lost
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn losses_in_a_form_that_is_not_known_are_shown_all_the_same() {
+        let text = readable(json!({"losses": {"shop": 3}}));
+        assert_eq!(text, "losses:\n  shop: 3\n");
+        assert_eq!(readable(json!({"version": "1"})), "version: 1\n", "an agent without a ledger");
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hawsepipe_spool::MinFree;
 use serde::Deserialize;
 
-use super::text::{Bytes, Span, Text};
+use super::text::{Bytes, Free, Span, Text};
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -84,6 +85,9 @@ pub(super) struct RawDestination {
     /// Time limit of one request. Default 30s.
     #[serde(default = "half_a_minute")]
     pub(super) timeout: Span,
+    /// What happens when what waits for it fills the spool. Default block.
+    #[serde(default)]
+    pub(super) when_full: RawWhenFull,
 }
 
 fn auto() -> Text {
@@ -107,6 +111,16 @@ pub(super) enum RawProtocol {
     /// gRPC over HTTP/2.
     #[default]
     Grpc,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawWhenFull {
+    /// Reading stops, for all destinations, until this one has taken something.
+    #[default]
+    Block,
+    /// The oldest of what waits for this one is let go and counted, the others go on.
+    Drop,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,8 +162,8 @@ pub(super) struct RawLogs {
     pub(super) include: Vec<RawRule>,
     /// Containers not to read, though they are included. Default: none.
     pub(super) exclude: Vec<RawRule>,
-    /// Where files are begun that are older than the agent. Default all: what a cluster logged before the agent came
-    /// is often why it was installed, the kubelet's rotation bounds it, and it is read behind new lines.
+    /// Where files are begun that are older than the node's first agent. Default all: what a cluster logged before the
+    /// agent came is often why it was installed, the kubelet's rotation bounds it, and it is read behind new lines.
     pub(super) start_at: RawStartAt,
     /// Longest record; what is longer is cut, marked and counted. Default 1MiB.
     pub(super) max_record_bytes: Bytes,
@@ -232,26 +246,50 @@ pub(super) enum RawSource {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawSpool {
-    /// The agent's folder. Default /var/lib/hawsepipe.
+    /// The agent's folder, of this agent alone. Default /var/lib/hawsepipe.
     pub(super) path: Text,
     /// What waits of logs that can be read again.
-    pub(super) files: RawLane,
+    pub(super) files: RawFiles,
+    /// What waits of metrics and the like.
+    pub(super) sampled: RawSampled,
+    /// Room that is left on the folder's file system: below it the spool does not grow, reading stops and the files
+    /// wait. A size, or a part of the file system. Default 10%, below which the kubelet evicts pods unless it is told
+    /// otherwise (`nodefs.available<10%`); 0 switches it off.
+    pub(super) min_free: Free,
 }
 
 impl Default for RawSpool {
     fn default() -> Self {
-        Self { path: Text("/var/lib/hawsepipe".to_owned()), files: RawLane::default() }
+        Self {
+            path: Text("/var/lib/hawsepipe".to_owned()),
+            files: RawFiles::default(),
+            sampled: RawSampled::default(),
+            min_free: Free(MinFree::Percent(10)),
+        }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub(super) struct RawLane {
-    /// Bytes that may wait; when they do, reading stops and the files wait. Default 64MiB.
+pub(super) struct RawFiles {
+    /// Bytes on the disk that may wait; when they do, reading stops and the files wait. Default 1GiB.
     pub(super) max_bytes: Bytes,
 }
 
-impl Default for RawLane {
+impl Default for RawFiles {
+    fn default() -> Self {
+        Self { max_bytes: Bytes(1 << 30) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawSampled {
+    /// Bytes on the disk that may wait; when there are more, the oldest are let go and counted. Default 64MiB.
+    pub(super) max_bytes: Bytes,
+}
+
+impl Default for RawSampled {
     fn default() -> Self {
         Self { max_bytes: Bytes(64 << 20) }
     }

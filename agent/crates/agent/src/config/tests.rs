@@ -27,7 +27,11 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.logs.start_at, StartAt::All);
     assert_eq!(config.logs.max_record_bytes, 1 << 20);
     assert_eq!(config.spool.path, Path::new("/var/lib/hawsepipe"));
-    assert_eq!(config.spool.files_max_bytes, 64 << 20);
+    assert_eq!(config.spool.files_max_bytes, 1 << 30);
+    assert_eq!(config.spool.sampled_max_bytes, 64 << 20);
+    assert_eq!(config.spool.min_free, MinFree::Percent(10));
+    assert_eq!(config.spool.working_set, 12 << 20);
+    assert_eq!(config.destinations[0].when_full, WhenFull::Block);
     assert_eq!(config.admin, "127.0.0.1:9464".parse().unwrap());
     assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
     assert!(config.kubernetes.is_none());
@@ -50,6 +54,7 @@ destinations:
     auth: {{header: authorization, format: \"Bearer {{key}}\", keyFile: {}}}
     tls: {{serverName: other.example.com}}
     timeout: 5s
+    whenFull: drop
 logs:
   podsPath: /logs
   include: [{{namespaces: [a], pods: [b], containers: [c], labels: {{app: x}}}}]
@@ -57,7 +62,7 @@ logs:
   startAt: new
   maxRecordBytes: 64KiB
 kubernetes: {{source: apiserver, nodeName: n1, labels: [app], annotations: [x/*], metadataTimeout: 1s}}
-spool: {{path: /spool, files: {{maxBytes: 32MiB}}}}
+spool: {{path: /spool, files: {{maxBytes: 32MiB}}, sampled: {{maxBytes: 8MiB}}, minFree: 2GiB}}
 admin: {{listen: \"0.0.0.0:1\"}}
 log: {{level: debug, format: text}}
 shutdownTimeout: 5s
@@ -68,8 +73,8 @@ shutdownTimeout: 5s
     assert_eq!(config.attributes.str("k8s.cluster.name"), Some("prod-eu"));
     assert_eq!(config.attributes.str("team"), Some("core"));
     assert_eq!(config.attributes.str("path"), std::env::var("PATH").ok().as_deref());
-    let (name, settings) = &config.destinations[0];
-    assert_eq!(name, "main");
+    let Destination { name, settings, when_full } = &config.destinations[0];
+    assert_eq!((&name[..], *when_full), ("main", WhenFull::Drop));
     assert_eq!(settings.endpoint().to_string(), "https://ingest.example.com:4317");
     assert_eq!(settings.timeout(), Duration::from_secs(5));
     assert_eq!(settings.auth().unwrap().format(), "Bearer {key}");
@@ -79,6 +84,9 @@ shutdownTimeout: 5s
     assert_eq!(config.logs.selection.decide("x", "b", "c", None), Some(false));
     let kubernetes = config.kubernetes.unwrap();
     assert_eq!((&*kubernetes.node_name, &*kubernetes.annotations), ("n1", &["x/*".to_owned()][..]));
+    assert_eq!(config.spool.path, Path::new("/spool"));
+    assert_eq!((config.spool.files_max_bytes, config.spool.sampled_max_bytes), (32 << 20, 8 << 20));
+    assert_eq!(config.spool.min_free, MinFree::Bytes(2 << 30));
     assert_eq!(config.log.level, LevelFilter::DEBUG);
     assert!(!config.log.json);
 }
@@ -99,6 +107,13 @@ fn a_wrong_type_is_refused_with_its_place() {
     refused("logs:\n  startAt: middle\n", &["logs.startAt", "`all`", "`new`", "line 2"]);
     refused("logs:\n  maxRecordBytes: big\n", &["`big` is no size", "64MiB", "line 2"]);
     refused("shutdownTimeout: 20\n", &["`20` is no time", "30s"]);
+    refused("spool:\n  minFree: plenty\n", &["spool.minFree", "`plenty`", "10% or 5GiB", "line 2"]);
+    refused("spool: {minFree: 100%}\n", &["`100%`", "below 100"]);
+    refused(
+        "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", whenFull: wait}\n",
+        &["whenFull", "`wait`", "`block`", "`drop`", "line 2"],
+    );
+    refused("spool: {pushed: {maxBytes: 1GiB}}\n", &["unknown field `pushed`"]);
     refused("a: [\n", &["line"]);
 }
 
@@ -124,6 +139,14 @@ fn a_value_that_makes_no_sense_is_refused_with_path_reason_and_remedy() {
     let with = |text: &str| format!("{}\n{text}\n", SMALLEST.trim());
     refused(&with("admin: {listen: here}"), &["admin.listen", "`here`", "0.0.0.0:9464"]);
     refused(&with("spool: {files: {maxBytes: 1MiB}}"), &["spool.files.maxBytes", "12MiB"]);
+    refused(
+        &with("spool: {files: {maxBytes: 16MiB}}\nlogs: {maxRecordBytes: 4MiB}"),
+        &["spool.files.maxBytes", "24MiB", "logs.maxRecordBytes"],
+    );
+    refused(
+        &with("spool: {sampled: {maxBytes: 1MiB}}"),
+        &["spool.sampled.maxBytes", "1048576 bytes", "at least 4MiB"],
+    );
     refused(&with("logs: {include: [{pods: [\"a[\"]}]}"), &["logs.include", "`a[`"]);
     refused(
         &with("logs: {exclude: [{labels: {a: b}}]}"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hawsepipe_spool::MinFree;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -13,6 +14,10 @@ pub(super) struct Text(pub(super) String);
 /// A number of bytes: `4096`, `64KiB`, `1MiB`, `2GiB`, `10MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) usize);
+
+/// Room on a file system: a number of bytes, or `10%` of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Free(pub(super) MinFree);
 
 /// A span of time: `500ms`, `30s`, `5m`, `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,19 @@ impl<'de> Deserialize<'de> for Bytes {
         deserializer.deserialize_any(Scalar(|text: String| {
             let bytes = parse_bytes(&text).map(Self);
             bytes.ok_or_else(|| format!("`{text}` is no size; write for instance 64MiB"))
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Free {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Scalar(|text: String| {
+            let free = parse_free(&text).map(Self);
+            free.ok_or_else(|| {
+                format!(
+                    "`{text}` is no size, and no percentage below 100; write for instance 10% or 5GiB"
+                )
+            })
         }))
     }
 }
@@ -131,6 +149,17 @@ pub(crate) fn parse_bytes(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(factor)?).ok()
 }
 
+/// Bytes, or a percentage of a file system that leaves something of it.
+fn parse_free(text: &str) -> Option<MinFree> {
+    match split_unit(text)? {
+        (percent, "%") => {
+            let percent = u8::try_from(percent).ok().filter(|percent| *percent < 100);
+            percent.map(MinFree::Percent)
+        }
+        _ => parse_bytes(text).map(|bytes| MinFree::Bytes(bytes as u64)),
+    }
+}
+
 /// A span of time; a number needs its unit.
 pub(crate) fn parse_span(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
@@ -165,6 +194,12 @@ mod tests {
         assert_eq!(parse_bytes("4096"), Some(4096));
         for text in ["", "MiB", "-1", "1.5MiB", "1 parsec", "99999999999TiB"] {
             assert_eq!(parse_bytes(text), None, "{text}");
+        }
+        assert_eq!(parse_free("10%"), Some(MinFree::Percent(10)));
+        assert_eq!(parse_free("5 GiB"), Some(MinFree::Bytes(5 << 30)));
+        assert_eq!(parse_free("0"), Some(MinFree::Bytes(0)));
+        for text in ["", "%", "-1%", "1.5%", "100%", "1000%", "ten", "10 % of it"] {
+            assert_eq!(parse_free(text), None, "{text}");
         }
         assert_eq!(parse_span("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse_span("5m"), Some(Duration::from_secs(300)));

@@ -6,6 +6,7 @@ mod check;
 mod codec;
 mod delivery;
 mod key;
+mod metrics;
 mod pace;
 mod rejections;
 mod server;

@@ -63,8 +63,8 @@ async fn one_bad_record_among_ten_thousand_is_found_and_the_others_arrive() {
     assert_eq!(rejected.last_message, "INVALID_ARGUMENT: a line is bad");
     assert!(rejected.bytes > 0 && rejected.bytes < 200, "{rejected:?}");
     let bytes = "bad line 7777".len() as u64;
-    let expected = ("invalid_argument", Some("cart-2".to_owned()), 1, Some(bytes));
-    assert_eq!(running.books.0.lock()[..], [expected]);
+    assert_eq!(running.queue.told(), [("invalid_argument", "cart-2".to_owned(), 1, bytes)]);
+    assert_eq!(&*running.queue.losses()[0].words, "INVALID_ARGUMENT: a line is bad");
     let metrics = running.metrics();
     let counted = r#"rejected_records_total{destination="main",reason="invalid_argument"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
@@ -90,7 +90,7 @@ async fn the_search_for_bad_records_is_capped_and_every_record_arrives_or_is_cou
     assert!((9..=9 * 128).contains(&lost), "{lost} lost");
     let status = running.status();
     assert_eq!(status.rejected["invalid_argument"].records, lost as u64);
-    assert_eq!(running.books.records(), lost as u64);
+    assert_eq!(running.queue.lost(), lost as u64);
     assert_eq!(status.records, arrived.len() as u64);
     let words = &status.rejected["invalid_argument"].last_message;
     assert!(
@@ -110,13 +110,11 @@ async fn a_destination_that_refuses_everything_is_asked_no_more_than_the_cap_and
     eventually("settled", || running.queue.settled() == 2).await;
     assert_eq!(logs.0.lock().tries.len(), 1 + SEARCH + 1);
     assert_eq!(logs.lines(), sent);
-    assert_eq!((running.books.records(), running.status().frames), (2000, 1));
-    let of = |pod: &str| {
-        let books = running.books.0.lock();
-        let of_pod = books.iter().filter(|loss| loss.1.as_deref() == Some(pod));
-        of_pod.map(|loss| loss.2).sum::<u64>()
-    };
-    assert_eq!((of("cart-1"), of("cart-2")), (1000, 1000));
+    assert_eq!((running.queue.lost(), running.status().frames), (2000, 1));
+    let told = running.queue.told();
+    let told: Vec<_> = told.iter().map(|loss| (loss.0, &loss.1[..], loss.2)).collect();
+    let expected = [("invalid_argument", "cart-1", 1000), ("invalid_argument", "cart-2", 1000)];
+    assert_eq!(told, expected, "each pod once, whatever the parts were");
 }
 
 #[tokio::test]
@@ -135,12 +133,14 @@ async fn partial_success_is_told_with_the_pod_where_it_can_be_known() {
     eventually("settled", || running.queue.settled() == 3).await;
 
     assert_eq!(logs.0.lock().tries.len(), 3, "partial success is never sent again");
-    let (first, second) = (Some("cart-1".to_owned()), Some("cart-2".to_owned()));
-    let told = running.books.0.lock().clone();
-    assert_eq!(told[0], ("partial_success", first.clone(), 1, None));
-    assert_eq!(told[1], ("partial_success", None, 1, None), "one of two pods, nobody knows which");
-    assert_eq!(told[2], ("partial_success", first, 2, Some(22)));
-    assert_eq!(told[3], ("partial_success", second, 2, Some(22)));
+    let (first, second) = ("cart-1".to_owned(), "cart-2".to_owned());
+    let told = running.queue.told();
+    assert_eq!(told[0], ("partial_success", first.clone(), 1, 0));
+    let unknown = ("partial_success", String::new(), 1, 0);
+    assert_eq!(told[1], unknown, "one of two pods, nobody knows which");
+    assert_eq!(told[2], ("partial_success", first, 2, 22));
+    assert_eq!(told[3], ("partial_success", second, 2, 22));
+    assert!(running.queue.losses().iter().all(|loss| &*loss.words == "too old"));
     assert_eq!(running.status().rejected["partial_success"].records, 6);
 }
 
@@ -188,4 +188,52 @@ async fn stopping_in_the_middle_of_a_frame_leaves_it_to_the_queue() {
     let queue = running.queue.clone();
     assert_eq!(running.finish().await, Drained::Unfinished);
     assert_eq!((queue.settled(), queue.unsettled()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_a_frame_lost_is_told_when_it_is_settled_and_once_if_the_agent_stops_in_between() {
+    let logs = Logs::default();
+    let partial = || {
+        let partial = ExportLogsPartialSuccess {
+            rejected_log_records: 1,
+            error_message: "too old".to_owned(),
+        };
+        Ok(ExportLogsServiceResponse { partial_success: Some(partial) })
+    };
+    // The frame is too large, of its first half a record is refused, then the server is away.
+    logs.says(Err(Status::resource_exhausted("received message larger than max")));
+    logs.says(partial());
+    for _ in 0..1000 {
+        logs.says(Err(Status::unavailable("away")));
+    }
+    let server = logs.start(&[Zstd]).await;
+    let (next, lines) = frame_with(1000, |_| false);
+    let queue = Queue::of([frame_of_pods(Codec::Zstd, &[("cart-1", &lines)]), next]);
+    let settings = settings(&server.url(), Setup::default());
+    let running = Running::start(&settings, queue.clone(), Duration::from_millis(100));
+    eventually("away", || running.status().state == State::Retrying).await;
+    assert_eq!(running.status().rejected["partial_success"].records, 1);
+    assert_eq!(running.finish().await, Drained::Unfinished);
+    assert_eq!((queue.settled(), queue.unsettled(), queue.lost()), (0, 2, 0));
+
+    logs.0.lock().script.clear();
+    logs.says(partial());
+    let running = Running::with(&settings, queue.clone());
+    assert_eq!(running.ended().await, Drained::Complete);
+    assert_eq!(queue.told(), [("partial_success", "cart-1".to_owned(), 1, 0)]);
+}
+
+#[tokio::test]
+async fn a_note_is_settled_and_never_sent() {
+    let logs = Logs::default();
+    let server = logs.start(&[Zstd]).await;
+    let note = Frame::note(Vec::new(), Vec::new(), Vec::new());
+    let (frame, sent) = frame_with(2, |_| false);
+    let queue = Queue::of([note.clone(), frame, note]);
+    let running = Running::with(&settings(&server.url(), Setup::default()), queue);
+    eventually("settled", || running.queue.settled() == 3).await;
+    assert_eq!(logs.lines(), sent);
+    let greetings = logs.0.lock().greetings;
+    assert_eq!((greetings, logs.0.lock().tries.len()), (1, 1));
+    assert_eq!(running.status().frames, 1);
 }

@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Status, async_trait};
 
+use crate::metrics::Metrics;
 use crate::support::lines;
 
 type Scripted = Result<ExportLogsServiceResponse, Status>;
@@ -170,6 +172,17 @@ impl Logs {
         codecs: &[CompressionEncoding],
         tls: Option<ServerTlsConfig>,
     ) -> Running {
+        self.serve_beside(None, listener, codecs, tls)
+    }
+
+    /// Serves `metrics` too.
+    pub(crate) fn serve_beside(
+        &self,
+        metrics: Option<MetricsServiceServer<Metrics>>,
+        listener: TcpListener,
+        codecs: &[CompressionEncoding],
+        tls: Option<ServerTlsConfig>,
+    ) -> Running {
         let address = listener.local_addr().unwrap();
         let mut service = LogsServiceServer::new(self.clone());
         if let Some(bytes) = self.0.lock().max_message {
@@ -188,6 +201,7 @@ impl Logs {
         let task = tokio::spawn(async move {
             let serving = server
                 .add_service(service)
+                .add_optional_service(metrics)
                 .serve_with_incoming_shutdown(incoming, signal.cancelled_owned());
             serving.await.unwrap();
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hawsepipe_export::{Destination, ExportMetrics, Exporter, Verdict};
 use hawsepipe_model::codec::decompress;
-use hawsepipe_model::{Codec, Frame, Outcome};
+use hawsepipe_model::{Codec, Frame, Outcome, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use parking_lot::Mutex;
 use prost::Message;
@@ -165,4 +165,17 @@ async fn a_frame_is_not_split_while_the_server_is_away_or_asks_to_wait_or_is_ove
         let sizes = exporter.0.lock().sizes.clone();
         assert!(sizes.len() > 100 && sizes.iter().all(|size| *size == whole), "{label}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_no_logs_is_not_halved() {
+    let exporter = Mute::new(0, "transport");
+    let metrics = Frame { signal: Signal::Metrics, ..large().0 };
+    let whole = metrics.uncompressed_len;
+    let queue = Queue::of([metrics]);
+    run(&exporter, &queue);
+    sleep(Duration::from_secs(3600)).await;
+    let sizes = exporter.0.lock().sizes.clone();
+    assert!(sizes.len() > 100 && sizes.iter().all(|size| *size == whole));
+    assert!(sizes.len() < 1000, "{} tries: the wait grows", sizes.len());
 }

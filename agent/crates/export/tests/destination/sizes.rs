@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use hawsepipe_export::State;
-use hawsepipe_model::Codec;
+use hawsepipe_model::{Codec, Frame, StreamKey, Tally};
 use http::Response;
 use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -27,7 +27,7 @@ fn many_lines(name: &str) -> Vec<String> {
     (0..400).map(|number| format!("{name} {number:04} {}", "x".repeat(230))).collect()
 }
 
-fn large_frame(codec: Codec, name: &str) -> (hawsepipe_model::Frame, Vec<String>) {
+fn large_frame(codec: Codec, name: &str) -> (Frame, Vec<String>) {
     let lines = many_lines(name);
     (frame_of_pods(codec, &[("cart-1", &lines[..150]), ("cart-2", &lines[150..])]), lines)
 }
@@ -60,7 +60,7 @@ async fn a_frame_that_is_too_large_arrives_in_parts_and_the_next_is_split_before
 
         let status = running.status();
         assert_eq!((status.frames, status.records, status.split_frames), (2, 800, 2));
-        assert!(status.rejected.is_empty() && running.books.0.lock().is_empty(), "{status:?}");
+        assert!(status.rejected.is_empty() && running.queue.losses().is_empty(), "{status:?}");
         let metrics = running.metrics();
         assert!(metrics.contains(r#"split_frames_total{destination="main"} 2"#), "{metrics}");
         let pods = |request: &ExportLogsServiceRequest| {
@@ -130,7 +130,7 @@ async fn a_record_that_is_too_large_is_cut_to_what_fits_marked_and_counted() {
     assert_eq!(length, Some(any_value::Value::IntValue(long.len() as i64)));
 
     let gone = (long.len() - received[1].len()) as u64;
-    assert_eq!(running.books.0.lock()[..], [("cut", Some("cart-1".to_owned()), 1, Some(gone))]);
+    assert_eq!(running.queue.told(), [("cut", "cart-1".to_owned(), 1, gone)]);
     let status = running.status();
     assert_eq!((status.records, status.cut_records, status.cut_bytes), (3, 1, gone));
     assert!(
@@ -177,7 +177,7 @@ async fn a_record_that_cannot_be_cut_is_refused_and_counted_and_its_neighbours_a
     let rejected = &running.status().rejected["too_large"];
     assert_eq!(rejected.records, 1);
     assert!(rejected.last_message.contains("size limit, of 16384 bytes"), "{rejected:?}");
-    assert_eq!(running.books.records(), 1);
+    assert_eq!(running.queue.lost(), 1);
 }
 
 #[tokio::test]
@@ -230,9 +230,19 @@ async fn a_frame_that_cannot_be_read_is_refused_as_a_whole_with_the_destinations
     garbage.payload = Bytes::from(vec![0xff; 10_000]);
     garbage.uncompressed_len = 10_000;
     let setup = Setup { compression: "none", ..Setup::default() };
-    let queue = Queue::of([garbage]);
+    let tally = |pod: &str, records, bytes| Tally {
+        stream: StreamKey(format!("shop_{pod}_uid/app").into()),
+        records,
+        bytes,
+    };
+    let noted =
+        Frame { tallies: vec![tally("cart-1", 1, 7), tally("cart-2", 1, 5)], ..garbage.clone() };
+    let queue = Queue::of([garbage, noted]);
     let running = Running::with(&settings(&server.url(), setup), queue);
-    eventually("settled", || running.queue.settled() == 1).await;
-    assert_eq!(running.status().rejected["too_large"].records, 2);
-    assert_eq!(running.books.0.lock()[..], [("too_large", None, 2, None)]);
+    eventually("settled", || running.queue.settled() == 2).await;
+    assert_eq!(running.status().rejected["too_large"].records, 4);
+    let told = running.queue.told();
+    assert_eq!(told[0], ("too_large", String::new(), 2, 0), "nobody knows whose they are");
+    assert_eq!(told[1], ("too_large", "cart-1".to_owned(), 1, 7), "it was noted in the frame");
+    assert_eq!(told[2], ("too_large", "cart-2".to_owned(), 1, 5));
 }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use hawsepipe_export::{
-    Auth, Compression, Destination, DestinationStatus, Drained, Endpoint, ExportMetrics, Rejection,
-    RejectionSink, Settings, StatusHandle, Tls,
+    Auth, Compression, Destination, DestinationStatus, Drained, Endpoint, ExportMetrics, Settings,
+    StatusHandle, Tls,
 };
 use hawsepipe_model::codec::Compressor;
-use hawsepipe_model::{Codec, Frame, FrameSource, PreferredCodec, Signal};
+use hawsepipe_model::{Codec, Frame, FrameSource, Loss, PreferredCodec, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -85,14 +85,18 @@ pub(crate) fn frame_of(codec: Codec, request: &ExportLogsServiceRequest) -> Fram
         uncompressed_len: plain.len(),
         records,
         payload: payload.into(),
-        covers: Vec::new(),
+        ..Frame::note(Vec::new(), Vec::new(), Vec::new())
     }
 }
+
+/// What was lost, as tests read it: reason, pod, records, bytes.
+pub(crate) type Told = (&'static str, String, u64, u64);
 
 #[derive(Default)]
 struct QueueState {
     frames: VecDeque<Arc<Frame>>,
-    settled: usize,
+    /// What each frame that was settled had lost.
+    settled: Vec<Vec<Loss>>,
     closed: bool,
 }
 
@@ -120,7 +124,29 @@ impl Queue {
     }
 
     pub(crate) fn settled(&self) -> usize {
-        self.0.0.lock().settled
+        self.0.0.lock().settled.len()
+    }
+
+    /// What the frames lost, in the order in which they were settled.
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        self.0.0.lock().settled.concat()
+    }
+
+    /// The same, short. All of it is of namespace `shop`, at destination `main`.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        let told = |loss: Loss| {
+            let key = loss.key;
+            assert_eq!(key.destination.as_deref(), Some("main"));
+            assert_eq!(&*key.namespace, if key.pod.is_empty() { "" } else { "shop" });
+            assert_eq!(loss.extent.unknown, 0);
+            (key.reason.name(), key.pod.to_string(), loss.extent.records, loss.extent.bytes)
+        };
+        self.losses().into_iter().map(told).collect()
+    }
+
+    /// Records that were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.losses().iter().map(|loss| loss.extent.records).sum()
     }
 
     pub(crate) fn unsettled(&self) -> usize {
@@ -144,10 +170,10 @@ impl FrameSource for Queue {
         }
     }
 
-    fn settle(&mut self) {
+    async fn settle(&mut self, losses: Vec<Loss>) {
         let mut state = self.0.0.lock();
         state.frames.pop_front();
-        state.settled += 1;
+        state.settled.push(losses);
     }
 }
 
@@ -177,31 +203,8 @@ pub(crate) fn settings(endpoint: &str, setup: Setup<'_>) -> Settings {
     Settings::new(Endpoint::parse(endpoint).unwrap(), compression, auth, tls, timeout).unwrap()
 }
 
-/// What was told of losses: reason, pod, records, bytes.
-pub(crate) type Loss = (&'static str, Option<String>, u64, Option<u64>);
-
-/// Books of what was lost.
-#[derive(Clone, Default)]
-pub(crate) struct Books(pub(crate) Arc<Mutex<Vec<Loss>>>);
-
-impl RejectionSink for Books {
-    fn rejected(&self, told: &Rejection<'_>) {
-        assert_eq!(told.destination, "main");
-        assert!(told.pod.is_none() || told.namespace == Some("shop"), "{told:?}");
-        let pod = told.pod.map(str::to_owned);
-        self.0.lock().push((told.reason, pod, told.records, told.bytes));
-    }
-}
-
-impl Books {
-    pub(crate) fn records(&self) -> u64 {
-        self.0.lock().iter().map(|loss| loss.2).sum()
-    }
-}
-
 /// A destination that runs.
 pub(crate) struct Running {
-    pub(crate) books: Books,
     pub(crate) queue: Queue,
     pub(crate) status: StatusHandle,
     pub(crate) preferred: Arc<PreferredCodec>,
@@ -217,12 +220,10 @@ impl Running {
         metrics.register(&mut registry);
         let preferred = Arc::new(PreferredCodec::new(Codec::Zstd));
         let destination = Destination::otlp("main", settings, Arc::clone(&preferred), &metrics);
-        let books = Books::default();
-        let destination = destination.on_rejected(Arc::new(books.clone()));
         let status = destination.status();
         let cancel = CancellationToken::new();
         let task = tokio::spawn(destination.run(queue.clone(), cancel.clone(), drain));
-        Self { books, queue, status, preferred, cancel, registry, task }
+        Self { queue, status, preferred, cancel, registry, task }
     }
 
     pub(crate) fn with(settings: &Settings, queue: Queue) -> Self {

@@ -74,7 +74,7 @@ pub fn encode_resource(attributes: &Attributes) -> Vec<u8> {
     out
 }
 
-fn put_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Value) {
+pub(super) fn put_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Value) {
     let pair = open_len(out, field);
     put_bytes(out, 1, key.as_bytes());
     let any = open_len(out, 2);
