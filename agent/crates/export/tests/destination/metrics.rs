@@ -73,9 +73,10 @@ impl Metrics {
 
 /// `count` metrics of one data point each.
 fn points(count: usize) -> ExportMetricsServiceRequest {
+    let point = NumberDataPoint { time_unix_nano: 7, ..NumberDataPoint::default() };
     let metric = |number| Metric {
         name: format!("a.metric.with.a.long.name.{number}"),
-        data: Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default()] })),
+        data: Some(metric::Data::Gauge(Gauge { data_points: vec![point.clone()] })),
         ..Metric::default()
     };
     let metrics = (0..count).map(metric).collect();
