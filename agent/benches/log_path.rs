@@ -112,7 +112,7 @@ struct Counted {
 
 impl FrameSink for Counted {
     fn room(&self) -> Room {
-        Room { free: 1 << 30, capacity: 1 << 30 }
+        Room { free: 1 << 30, waiting: 0, capacity: 1 << 30 }
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
@@ -153,7 +153,9 @@ fn log_path(pods_path: &Path, lines: u64) -> (Duration, u64) {
         max_record_bytes: 1 << 20,
         metadata_timeout: Duration::ZERO,
         attributes: Attributes::new(),
+        max_open_files: 1000,
         positions: Vec::new(),
+        first_start: None,
     };
     let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
     let output = Arc::clone(&sink) as Arc<dyn FrameSink>;

@@ -3,29 +3,30 @@
 //! In: a [`Config`]. Out: a running [`Agent`]. Started from the destinations backwards, so that whoever gives has
 //! someone to give to; stopped from the sources forwards, so that what was read is sent.
 
+mod metrics;
+mod page;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_cluster::{Cluster, ClusterError, NoCluster};
-use hawsepipe_export::{
-    Destination, DestinationStatus, Drained, ExportMetrics, State, StatusHandle,
-};
+use hawsepipe_export::{Destination, DestinationStatus, Drained, ExportMetrics, StatusHandle};
 use hawsepipe_logs as logs;
 use hawsepipe_model::{Codec, FrameSink, PodDirectory, PreferredCodec};
-use hawsepipe_spool::Lane;
+use hawsepipe_spool::{self as spool, Remembered, Spool, SpoolError};
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use prometheus_client::registry::Registry;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Admin, AdminError, Readiness, Shown};
+use self::page::Page;
+use crate::admin::{Admin, AdminError, Shown};
 use crate::config::Config;
+use crate::losses;
 use crate::telemetry::Suppressed;
 
 /// Why the agent does not start.
@@ -33,12 +34,15 @@ use crate::telemetry::Suppressed;
 pub(crate) enum StartError {
     /// The spool's folder cannot be written.
     #[error("spool.path: cannot write to {}: {source}; make it writable, or give another folder", path.display())]
-    Spool {
+    SpoolFolder {
         /// The folder.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// The spool cannot be opened.
+    #[error("spool.path: {0}")]
+    Spool(#[from] SpoolError),
     /// The admin port cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -48,12 +52,15 @@ pub(crate) enum StartError {
     /// The log path cannot run.
     #[error(transparent)]
     Logs(#[from] logs::TailerError),
+    /// The process was told to stop while it started.
+    #[error("stopped while starting: {0}")]
+    Ended(#[source] tokio::task::JoinError),
 }
 
 /// The running agent.
 pub(crate) struct Agent {
     admin: SocketAddr,
-    lane: Lane,
+    spool: Arc<Spool>,
     shown: Arc<Page>,
     destinations: JoinSet<Drained>,
     /// Sources and watches end.
@@ -77,33 +84,42 @@ impl Agent {
         suppressed.register(&mut registry);
         let (cancel, drain) = (CancellationToken::new(), CancellationToken::new());
 
-        let lane = Lane::new(config.spool.files_max_bytes);
-        register_lane(&mut registry, &lane);
+        let (spool, remembered) = open_spool(&config).await?;
+        metrics::register(&mut registry, &spool);
         let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
         let export_metrics = ExportMetrics::default();
         export_metrics.register(&mut registry);
         let mut destinations = JoinSet::new();
         let mut handles = Vec::new();
-        for (name, settings) in &config.destinations {
+        for crate::config::Destination { name, settings, .. } in &config.destinations {
+            let Some(source) = spool.source(name) else { continue };
             let destination =
                 Destination::otlp(name, settings, Arc::clone(&codec), &export_metrics);
             handles.push(destination.status());
-            let (source, drain) = (lane.source(), drain.clone());
-            destinations.spawn(destination.run(source, drain, config.shutdown_timeout));
+            destinations.spawn(destination.run(source, drain.clone(), config.shutdown_timeout));
         }
 
         let (pods, cluster) = start_cluster(&config, &mut registry, &cancel).await?;
+        let sender = losses::Sender {
+            spool: Arc::clone(&spool),
+            codec: Arc::clone(&codec),
+            pods: Arc::clone(&pods),
+            attributes: config.attributes.clone(),
+        };
+        tokio::spawn(sender.run(cancel.clone()));
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);
-        let sink = Arc::new(lane.clone()) as Arc<dyn FrameSink>;
-        let settings = log_settings(&config);
+        let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
+        let findings = remembered.findings.clone();
+        let settings = log_settings(&config, remembered);
         let tailer = logs::Tailer::start(settings, sink, pods, codec, log_metrics.clone())?;
 
         let shown = Arc::new(Page {
             cluster,
             destinations: handles,
-            lane: lane.clone(),
+            spool: Arc::clone(&spool),
             spool_path: config.spool.path,
+            findings,
             tailer: Mutex::new(Some(tailer)),
         });
         let address = admin.address();
@@ -112,7 +128,7 @@ impl Agent {
         tracing::info!(admin = %address, "started");
         Ok(Self {
             admin: address,
-            lane,
+            spool,
             shown,
             destinations,
             cancel,
@@ -154,16 +170,17 @@ impl Agent {
         }
     }
 
-    /// Ends: sources first, then what they gave is sent, for at most `shutdownTimeout`. True when all of it was.
+    /// Ends: sources first, then what they gave is sent, for at most `shutdownTimeout`. True when all of it was; what was
+    /// not stays in the spool.
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
         let tailer = self.shown.tailer.lock().take();
         // It ends a thread, which may take the time of a frame.
-        let stopped = tokio::task::spawn_blocking(move || drop(tailer)).await;
+        let stopped = spawn_blocking(move || drop(tailer)).await;
         if let Err(error) = stopped {
             tracing::error!(%error, "the log thread did not end well");
         }
-        self.lane.close();
+        self.spool.close();
         self.drain.cancel();
         let mut complete = true;
         while let Some(ended) = self.destinations.join_next().await {
@@ -177,13 +194,33 @@ impl Agent {
 
 /// Whether the spool's folder, which is made if need be, can be written.
 pub(crate) fn try_spool(path: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::Spool { path: path.to_owned(), source };
+    let failed = |source| StartError::SpoolFolder { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(failed)?;
     tempfile::tempfile_in(path).map_err(failed)?;
     Ok(())
 }
 
-fn log_settings(config: &Config) -> logs::Settings {
+/// Away from the async threads: it may have much to read.
+async fn open_spool(config: &Config) -> Result<(Arc<Spool>, Remembered), StartError> {
+    let names = config.destinations.iter().map(|it| (it.name.clone(), it.when_full));
+    let settings = spool::Settings {
+        path: config.spool.path.clone(),
+        files_max_bytes: config.spool.files_max_bytes,
+        sampled_max_bytes: config.spool.sampled_max_bytes,
+        working_set: config.spool.working_set,
+        min_free: config.spool.min_free,
+        destinations: names.collect(),
+    };
+    let opened = spawn_blocking(move || Spool::open(&settings)).await;
+    // It is not joined only when the runtime ends.
+    let (spool, remembered) = opened.map_err(StartError::Ended)??;
+    for finding in &remembered.findings {
+        tracing::warn!(finding, "the spool was not as it should be");
+    }
+    Ok((Arc::new(spool), remembered))
+}
+
+fn log_settings(config: &Config, remembered: Remembered) -> logs::Settings {
     logs::Settings {
         pods_path: config.logs.pods_path.clone(),
         selection: config.logs.selection.clone(),
@@ -192,111 +229,14 @@ fn log_settings(config: &Config) -> logs::Settings {
         max_unlinked: config.logs.max_unlinked,
         metadata_timeout: config.logs.metadata_timeout,
         attributes: config.attributes.clone(),
-        positions: Vec::new(),
+        positions: remembered.positions,
+        first_start: remembered.first_start,
     }
 }
 
 fn register_build(registry: &mut Registry) {
     let info = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "What is running", info);
-}
-
-fn register_lane(registry: &mut Registry, lane: &Lane) {
-    let spool = registry.sub_registry_with_prefix("spool");
-    let capacity = i64::try_from(lane.usage().capacity).unwrap_or(i64::MAX);
-    spool.register_with_unit(
-        "files_max",
-        "Budget of the files lane",
-        Unit::Bytes,
-        ConstGauge::new(capacity),
-    );
-    spool.register_collector(Box::new(LaneCollector(lane.clone())));
-}
-
-/// Reads the lane when someone looks, so that no counter beside it can differ from it.
-#[derive(Debug)]
-struct LaneCollector(Lane);
-
-impl prometheus_client::collector::Collector for LaneCollector {
-    fn encode(
-        &self,
-        mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>,
-    ) -> Result<(), std::fmt::Error> {
-        use prometheus_client::encoding::EncodeMetric;
-        let usage = self.0.usage();
-        let number = |count: usize| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
-        let (bytes, frames) = (number(usage.bytes), number(usage.frames));
-        let help = "What waits in the files lane";
-        let metric = encoder.encode_descriptor(
-            "files_used",
-            help,
-            Some(&Unit::Bytes),
-            bytes.metric_type(),
-        )?;
-        bytes.encode(metric)?;
-        let help = "Frames that wait in the files lane";
-        let metric = encoder.encode_descriptor("files_frames", help, None, frames.metric_type())?;
-        frames.encode(metric)
-    }
-}
-
-/// What the admin port shows of the agent.
-struct Page {
-    cluster: Option<Cluster>,
-    destinations: Vec<StatusHandle>,
-    lane: Lane,
-    spool_path: PathBuf,
-    tailer: Mutex<Option<logs::Tailer>>,
-}
-
-impl Shown for Page {
-    fn readiness(&self) -> Readiness {
-        let mut messages = Vec::new();
-        let runs = self.tailer.lock().as_ref().is_some_and(logs::Tailer::is_running);
-        if !runs {
-            messages.push("the log path does not run".to_owned());
-        }
-        let spool = try_spool(&self.spool_path);
-        if let Err(error) = &spool {
-            messages.push(error.to_string());
-        }
-        let ready = runs && spool.is_ok();
-        for status in self.destinations.iter().map(StatusHandle::get) {
-            if let (State::Blocked | State::Retrying, Some(reason)) = (status.state, status.reason)
-            {
-                messages.push(format!("destination {}: {reason}", status.name));
-            }
-        }
-        Readiness { ready, messages }
-    }
-
-    fn status(&self) -> Value {
-        let usage = self.lane.usage();
-        let tailer = self.tailer.lock();
-        let running = tailer.as_ref().is_some_and(logs::Tailer::is_running);
-        let logs = tailer.as_ref().map(logs::Tailer::status).unwrap_or_default();
-        drop(tailer);
-        let destinations: Vec<_> = self.destinations.iter().map(StatusHandle::get).collect();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "logs": {
-                "running": running,
-                "streams": logs.streams,
-                "openFiles": logs.open_files,
-                "waitingForMetadata": logs.waiting,
-                "blockedBySpool": logs.blocked,
-            },
-            "spool": {
-                "files": {
-                    "frames": usage.frames,
-                    "usedBytes": usage.bytes,
-                    "maxBytes": usage.capacity,
-                },
-            },
-            "destinations": destinations,
-            "kubernetes": self.cluster.as_ref().map(Cluster::status),
-        })
-    }
 }
 
 /// What is known of the pods, and how well the cluster can be reached, where there is one.

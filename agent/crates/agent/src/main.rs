@@ -7,6 +7,7 @@ mod admin;
 mod app;
 mod commands;
 mod config;
+mod losses;
 mod telemetry;
 
 use std::process::ExitCode;

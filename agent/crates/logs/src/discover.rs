@@ -9,9 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hawsepipe_model::{Cover, SegmentId, SegmentState, StreamKey};
+use hawsepipe_model::{Cover, Extent, Loss, LossReason, SegmentId, SegmentState, StreamKey};
 
-use crate::metrics::{DELETED, Metrics};
+use crate::files::OpenFiles;
+use crate::join::Joiner;
+use crate::metrics::Metrics;
 use crate::scan::PodDir;
 use crate::select::Selection;
 use crate::stream::{Begin, ContainerStream, gone};
@@ -21,6 +23,7 @@ use crate::wake::Wake;
 pub(crate) struct Discovery {
     root: PathBuf,
     max_record_bytes: usize,
+    files: OpenFiles,
     slots: Vec<Option<ContainerStream>>,
     free: Vec<usize>,
     by_dir: HashMap<PathBuf, usize>,
@@ -44,6 +47,7 @@ impl Discovery {
     pub(crate) fn new(
         root: PathBuf,
         max_record_bytes: usize,
+        files: OpenFiles,
         started: i64,
         positions: Vec<Cover>,
     ) -> Self {
@@ -54,6 +58,7 @@ impl Discovery {
         Self {
             root,
             max_record_bytes,
+            files,
             slots: Vec::new(),
             free: Vec::new(),
             by_dir: HashMap::new(),
@@ -65,12 +70,17 @@ impl Discovery {
         }
     }
 
-    /// Once the folder of pods was looked at: covers of what positions speak of and is not there any more.
-    pub(crate) fn take_unfound(&mut self, metrics: &Metrics) -> Vec<Cover> {
+    /// Whether the folder of pods could be looked at, the last time.
+    pub(crate) fn has_root(&self) -> bool {
+        !self.root_error
+    }
+
+    /// Once the folder of pods was looked at: what positions speak of and is not there any more, and what was lost by that.
+    pub(crate) fn take_unfound(&mut self) -> (Vec<Cover>, Vec<Loss>) {
+        let (mut unfound, mut losses) = (Vec::new(), Vec::new());
         if self.root_error {
-            return Vec::new();
+            return (unfound, losses);
         }
-        let mut unfound = Vec::new();
         for (key, segments) in self.restored.drain() {
             let open = segments.values().filter(|cover| cover.state == SegmentState::Open).count();
             if open > 0 {
@@ -79,11 +89,52 @@ impl Discovery {
                     files = open,
                     "a container's logs were deleted while the agent was away; what was not read is lost"
                 );
-                metrics.lost_records.get_or_create(&DELETED).inc_by(open as u64);
+                let extent = Extent { unknown: open as u64, ..Extent::default() };
+                losses.push(Loss::of_stream(&key, LossReason::DeletedBeforeRead, extent));
             }
-            unfound.extend(segments.into_keys().map(|id| gone(&key, id)));
+            let cover = |(id, cover): (SegmentId, Cover)| gone(&key, id, cover.position);
+            unfound.extend(segments.into_iter().map(cover));
         }
-        unfound
+        (unfound, losses)
+    }
+
+    /// Closes files until there are no more than there may be: those first that are found again most easily, and of those
+    /// the ones that were of no use for the longest time.
+    pub(crate) fn close_some(&mut self) {
+        let over = self.files.over();
+        if over == 0 {
+            return;
+        }
+        let mut closing: Vec<_> = self
+            .streams()
+            .flat_map(|(id, stream)| {
+                stream.closing().map(move |(cost, used, number)| (cost, used, id, number))
+            })
+            .collect();
+        closing.sort_unstable();
+        for (_, _, id, number) in closing.into_iter().take(over) {
+            if let Some(stream) = self.get_mut(id) {
+                stream.close(number);
+            }
+        }
+    }
+
+    /// Events were lost: anything may have been written.
+    pub(crate) fn suspect_all(&mut self, lost: bool) {
+        for stream in self.slots.iter_mut().flatten() {
+            stream.suspect |= lost;
+        }
+    }
+
+    pub(crate) fn get(&self, id: usize) -> Option<&ContainerStream> {
+        self.slots.get(id)?.as_ref()
+    }
+
+    /// The folder of a stream, and the stream if there is one.
+    pub(crate) fn find(&self, key: &StreamKey) -> (PathBuf, Option<&ContainerStream>) {
+        let dir = self.root.join(&*key.0);
+        let stream = self.by_dir.get(&dir).and_then(|id| self.get(*id));
+        (dir, stream)
     }
 
     pub(crate) fn get_mut(&mut self, id: usize) -> Option<&mut ContainerStream> {
@@ -197,11 +248,12 @@ impl Discovery {
             let Some(container) = container_dir.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            let cap = self.max_record_bytes;
+            let joiner = Joiner::new(self.max_record_bytes);
             let key = StreamKey(format!("{pod_dir}/{container}").into());
             let restored = self.restored.remove(&key).unwrap_or_default();
-            let mut stream =
-                ContainerStream::new(container_dir.clone(), &pod, key, container, cap, restored);
+            let dir = container_dir.clone();
+            let mut stream = ContainerStream::new(dir, &pod, key, container, joiner, &self.files);
+            stream.restore(restored);
             if !stream.is_excluded(around.selection) {
                 stream.polled = !around.wake.watch(&container_dir);
                 stream.scan(begin, around.metrics);

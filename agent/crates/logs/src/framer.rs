@@ -1,8 +1,9 @@
 //! Lines to frames: encode, compress, put into the queue.
 //!
-//! In: lines of one stream after another. Out: frames of about [`FRAME_BYTES`], each with the positions that it
-//! covers. Always: a position that a frame covers stands behind all its lines, so that data and cursor travel
-//! together.
+//! In: lines of one stream after another, how far they were read, and what was lost on the way. Out: frames of about
+//! [`FRAME_BYTES`], each with the positions that it covers; notes, where there is something to remember and no line.
+//! Always: a position that a frame covers stands behind all its lines, and a loss travels with the position that passes over
+//! it; what the queue does not take is kept and tried again: one frame, and notes that are summed up meanwhile.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,24 +12,36 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hawsepipe_model::codec::{CodecError, Compressor};
 use hawsepipe_model::otlp::{LogRecord, LogsRequest, Marks};
-use hawsepipe_model::{AppendError, Cover, Frame, FrameSink, PreferredCodec, Signal, StreamKey};
+use hawsepipe_model::{
+    AppendError, Cover, Extent, Frame, FrameSink, Ledger, Loss, LossReason, Position,
+    PreferredCodec, Signal, StreamKey, Tally,
+};
 
 use crate::join::Line;
-use crate::metrics::{CUT, Metrics, NOT_SPOOLED};
+use crate::metrics::Metrics;
 
 /// A frame is closed when it has this many bytes before compression: the largest read that may still follow keeps it
 /// within about 1 MiB, far below the 4 MiB that gRPC servers take by default.
 pub(crate) const FRAME_BYTES: usize = 768 << 10;
 /// A frame that is not full is closed at this age: what a line waits for company at most.
 pub(crate) const FRAME_AGE: Duration = Duration::from_millis(500);
+/// Covers in a note: what a first start passes over on a node with ten thousand folders goes in several.
+const NOTE_COVERS: usize = 4096;
 
 /// Builds frames.
 pub(crate) struct Framer {
     request: LogsRequest,
     covers: Vec<Cover>,
+    tallies: Vec<Tally>,
+    /// Which of them is that of the stream that was begun.
+    tally: usize,
+    losses: Ledger,
+    replaces: Vec<u64>,
     /// The stream and the resource whose block is open in the request.
     open: Option<(StreamKey, Arc<[u8]>)>,
     since: Option<Instant>,
+    /// A frame that the queue had no room for.
+    stuck: Option<Frame>,
     observed_time_unix_nano: u64,
     compressor: Compressor,
     codec: Arc<PreferredCodec>,
@@ -45,8 +58,13 @@ impl Framer {
         Ok(Self {
             request: LogsRequest::with_capacity(FRAME_BYTES * 2),
             covers: Vec::new(),
+            tallies: Vec::new(),
+            tally: 0,
+            losses: Ledger::default(),
+            replaces: Vec::new(),
             open: None,
             since: None,
+            stuck: None,
             observed_time_unix_nano: 0,
             compressor: Compressor::new()?,
             codec,
@@ -57,16 +75,21 @@ impl Framer {
 
     /// The lines that follow are of this stream and resource.
     pub(crate) fn begin(&mut self, stream: &StreamKey, resource: &Arc<[u8]>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.observed_time_unix_nano = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.observed_time_unix_nano = now();
         let same = self
             .open
             .as_ref()
             .is_some_and(|(key, bytes)| key == stream && Arc::ptr_eq(bytes, resource));
-        if !same {
-            self.request.begin_resource(resource);
-            self.open = Some((stream.clone(), Arc::clone(resource)));
+        if same {
+            return;
         }
+        self.request.begin_resource(resource);
+        self.open = Some((stream.clone(), Arc::clone(resource)));
+        let known = self.tallies.iter().position(|tally| tally.stream == *stream);
+        self.tally = known.unwrap_or_else(|| {
+            self.tallies.push(Tally { stream: stream.clone(), records: 0, bytes: 0 });
+            self.tallies.len() - 1
+        });
     }
 
     /// One line of the stream that was begun.
@@ -92,15 +115,19 @@ impl Framer {
             body: &body,
             marks,
         });
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
+        if let Some(tally) = self.tallies.get_mut(self.tally) {
+            tally.records += 1;
+            tally.bytes += body.len() as u64;
         }
+        self.hasten();
     }
 
-    fn count(&self, marks: Marks, lost: u64) {
-        if marks.original_bytes.is_some() {
-            self.metrics.lost_bytes.get_or_create(&CUT).inc_by(lost);
-            self.metrics.lost_records.get_or_create(&CUT).inc();
+    fn count(&mut self, marks: Marks, lost: u64) {
+        if marks.original_bytes.is_some()
+            && let Some((stream, _)) = &self.open
+        {
+            let extent = Extent::known(1, lost);
+            self.lose(&Loss::of_stream(stream, LossReason::RecordTooLarge, extent));
         }
         if marks.invalid_utf8 {
             self.metrics.invalid_utf8.inc();
@@ -110,15 +137,38 @@ impl Framer {
         }
     }
 
-    /// Everything of the segment before the cover's position is in the frame, or in one before it. It travels with the
-    /// next frame that has a line.
+    /// Everything of the segment before the cover's position is in the frame, or in one before it, or lost. It travels
+    /// with the next frame that has a line, or with a note.
     pub(crate) fn cover(&mut self, cover: Cover) {
         let same =
             |known: &&mut Cover| known.segment == cover.segment && known.stream == cover.stream;
         match self.covers.iter_mut().rev().find(same) {
-            Some(known) => *known = Cover { from: known.from, ..cover },
+            // The smaller one: a file that became shorter begins anew.
+            Some(known) => *known = Cover { from: smaller(known.from, cover.from), ..cover },
             None => self.covers.push(cover),
         }
+    }
+
+    /// Something was lost. It travels with the covers that are there by then, soon, be there lines or not.
+    pub(crate) fn lose(&mut self, loss: &Loss) {
+        self.losses.add(loss, now());
+        self.hasten();
+    }
+
+    /// What is covered must be in the queue soon, be there lines or not.
+    pub(crate) fn hasten(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// What the frame at hand holds of a stream.
+    pub(crate) fn tally(&self, stream: &StreamKey) -> (u64, u64) {
+        let found = self.tallies.iter().find(|tally| tally.stream == *stream);
+        found.map_or((0, 0), |tally| (tally.records, tally.bytes))
+    }
+
+    /// Losses at hand are known to the queue already.
+    pub(crate) fn forget_losses(&mut self) {
+        self.losses = Ledger::default();
     }
 
     /// Whether the frame has its size.
@@ -137,61 +187,147 @@ impl Framer {
         self.request.len() + FRAME_BYTES + max_record_bytes
     }
 
-    /// Closes the frame and puts it into the queue, waiting for room until `stopped` says so.
-    ///
-    /// # Errors
-    /// When the frame cannot be compressed, or never fits.
-    pub(crate) fn flush(&mut self, stopped: &dyn Fn() -> bool) -> Result<(), FlushError> {
-        self.since = None;
-        self.open = None;
-        if self.request.is_empty() {
-            self.request.clear();
-            return Ok(());
-        }
-        let codec = self.codec.get();
-        let records = self.request.records();
-        let bytes = self.request.finish();
-        let uncompressed_len = bytes.len();
-        let covers = std::mem::take(&mut self.covers);
-        let packed = self.compressor.compress(codec, bytes).map_err(FlushError::from);
-        self.request.clear();
-        let appended = packed.and_then(|payload| {
-            let (signal, payload) = (Signal::Logs, Bytes::from(payload));
-            let len = payload.len() as u64;
-            let frame = Frame { signal, codec, uncompressed_len, records, payload, covers };
-            self.append(frame, stopped).map(|()| len)
-        });
-        let len = appended.inspect_err(|_| {
-            self.metrics.lost_bytes.get_or_create(&NOT_SPOOLED).inc_by(uncompressed_len as u64);
-            self.metrics.lost_records.get_or_create(&NOT_SPOOLED).inc_by(records);
-        })?;
-        self.metrics.records.inc_by(records);
-        self.metrics.frames.inc();
-        self.metrics.frame_bytes.inc_by(len);
-        Ok(())
+    /// Whether a frame waits for the queue to have room.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
     }
 
-    fn append(&self, mut frame: Frame, stopped: &dyn Fn() -> bool) -> Result<(), FlushError> {
-        loop {
-            match self.sink.append(frame) {
-                Ok(()) => return Ok(()),
-                Err(AppendError::Full(back)) if !stopped() => {
-                    self.sink.wait_for_room(back.cost(), Duration::from_millis(100));
-                    frame = back;
+    /// Closes the frame and puts it into the queue. What the queue does not take now is tried again at the next call, and
+    /// nothing overtakes it; if there is none, it is not lost: its positions are not told either.
+    pub(crate) fn flush(&mut self) {
+        let mut frame = self.stuck.take().unwrap_or_else(|| self.pack());
+        while !(frame.is_note() && frame.covers.is_empty() && frame.losses.is_empty()) {
+            frame = match self.append(frame) {
+                // What came while it was stuck.
+                Ok(()) => self.pack(),
+                Err(AppendError::Full(back)) if back.is_note() => return self.put_back(back),
+                Err(AppendError::Full(back)) => {
+                    self.stuck = Some(back);
+                    return;
                 }
-                Err(error) => return Err(error.into()),
+                Err(AppendError::TooLarge { frame: back, .. }) if back.is_note() => {
+                    return self.put_back(back);
+                }
+                Err(AppendError::TooLarge { frame: back, needed, capacity }) => {
+                    let records = back.records;
+                    tracing::error!(
+                        records,
+                        needed,
+                        capacity,
+                        "the spool can never hold a frame of logs, it is lost; raise spool.files.maxBytes"
+                    );
+                    given_up(back)
+                }
             }
         }
     }
+
+    /// Puts what is at hand into the queue in the place of a frame that was damaged there; false when the disk is full and
+    /// it must be tried again.
+    pub(crate) fn replace(&mut self, id: u64) -> bool {
+        self.replaces.push(id);
+        let mut frame = self.pack();
+        loop {
+            frame = match self.append(frame) {
+                Ok(()) => return true,
+                Err(AppendError::TooLarge { frame, .. }) if !frame.is_note() => given_up(frame),
+                Err(_) => return false,
+            };
+        }
+    }
+
+    /// A frame, or a note, of what is at hand.
+    fn pack(&mut self) -> Frame {
+        (self.since, self.open) = (None, None);
+        let mut covers = std::mem::take(&mut self.covers);
+        let mut tallies = std::mem::take(&mut self.tallies);
+        tallies.retain(|tally| tally.records > 0);
+        let (losses, replaces) = (self.take_losses(), std::mem::take(&mut self.replaces));
+        let records = self.request.records();
+        if records == 0 {
+            self.request.clear();
+            if covers.len() > NOTE_COVERS {
+                self.covers = covers.split_off(NOTE_COVERS);
+                self.hasten();
+            }
+            return Frame::note(covers, losses, replaces);
+        }
+        let codec = self.codec.get();
+        let bytes = self.request.finish();
+        let uncompressed_len = bytes.len();
+        let packed = self.compressor.compress(codec, bytes);
+        self.request.clear();
+        let (signal, payload) = (Signal::Logs, Bytes::new());
+        let frame = Frame {
+            signal,
+            codec,
+            uncompressed_len,
+            records,
+            payload,
+            covers,
+            tallies,
+            losses,
+            replaces,
+        };
+        match packed {
+            Ok(payload) => Frame { payload: Bytes::from(payload), ..frame },
+            Err(error) => {
+                tracing::error!(%error, records, "cannot compress a frame of logs, it is lost");
+                given_up(frame)
+            }
+        }
+    }
+
+    fn append(&self, frame: Frame) -> Result<(), AppendError> {
+        let (records, bytes) = (frame.records, frame.payload.len() as u64);
+        self.sink.append(frame)?;
+        self.metrics.records.inc_by(records);
+        if records > 0 {
+            self.metrics.frames.inc();
+        }
+        self.metrics.frame_bytes.inc_by(bytes);
+        Ok(())
+    }
+
+    /// A note that was not taken goes with the next frame.
+    fn put_back(&mut self, mut note: Frame) {
+        note.covers.append(&mut self.covers);
+        self.covers = note.covers;
+        for loss in &note.losses {
+            self.losses.add(loss, now());
+        }
+        self.hasten();
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        let losses = std::mem::take(&mut self.losses);
+        let entries = losses.entries();
+        let loss = |(key, entry): (&_, &hawsepipe_model::Entry)| {
+            let (extent, words) = (entry.extent, Arc::clone(&entry.words));
+            Loss { key: Clone::clone(key), extent, words }
+        };
+        entries.map(loss).collect()
+    }
 }
 
-/// Why a frame did not get into the queue.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FlushError {
-    #[error(transparent)]
-    Compress(#[from] CodecError),
-    #[error(transparent)]
-    Append(#[from] AppendError),
+/// A frame that cannot be kept, as a note: what it held is lost.
+fn given_up(frame: Frame) -> Frame {
+    let mut losses = frame.losses;
+    losses.extend(frame.tallies.iter().map(|tally| {
+        let extent = Extent::known(tally.records, tally.bytes);
+        Loss::of_stream(&tally.stream, LossReason::NotSpooled, extent)
+    }));
+    Frame::note(frame.covers, losses, frame.replaces)
+}
+
+fn smaller(a: Position, b: Position) -> Position {
+    Position { stdout: a.stdout.min(b.stdout), stderr: a.stderr.min(b.stderr) }
+}
+
+/// Nanoseconds since the epoch.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Without the last character, where the cut went through it.

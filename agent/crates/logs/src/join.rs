@@ -60,8 +60,8 @@ struct Long {
     slot: Slot,
     /// Whether the line ends with its newline, or goes on in the next physical line.
     partial: bool,
-    /// Whether it was covered before and is passed over.
-    covered: bool,
+    /// Whether it is passed over.
+    outside: bool,
 }
 
 /// Joins the lines of one container.
@@ -73,7 +73,12 @@ pub(crate) struct Joiner {
     long: Option<Long>,
     /// What of the segment at hand was covered before: lines of an output that begin before it are passed over.
     covered: Position,
+    /// So are lines that begin behind this.
+    until: Position,
 }
+
+/// Behind every line of every file.
+const END: Position = Position { stdout: u64::MAX, stderr: u64::MAX };
 
 impl Joiner {
     pub(crate) fn new(cap: usize) -> Self {
@@ -83,16 +88,18 @@ impl Joiner {
             pending: Default::default(),
             long: None,
             covered: Position::default(),
+            until: END,
         }
-    }
-
-    pub(crate) const fn cap(&self) -> usize {
-        self.cap
     }
 
     /// Begins a segment, of which this much was covered before. Lines that are open go on in it.
     pub(crate) fn begin_segment(&mut self, covered: Position) {
-        self.covered = covered;
+        self.begin_range(covered, END);
+    }
+
+    /// Begins a segment, of which this much was covered before and nothing is wanted from `until` on.
+    pub(crate) fn begin_range(&mut self, covered: Position, until: Position) {
+        (self.covered, self.until) = (covered, until);
         for pending in &mut self.pending {
             pending.carried = pending.open;
             pending.at = 0;
@@ -104,13 +111,14 @@ impl Joiner {
         self.pending.iter().any(|pending| pending.open && pending.carried)
     }
 
-    /// Whether a line that begins at `at` was covered before. One that is not CRI was, when it lies before both.
-    fn is_covered(&self, slot: Slot, at: u64) -> bool {
-        at < match slot {
-            Slot::Stdout => self.covered.stdout,
-            Slot::Stderr => self.covered.stderr,
-            Slot::Raw => self.covered.stdout.max(self.covered.stderr),
-        }
+    /// Whether a line that begins at `at` is to be passed over. One that is not CRI was covered, when it lies before both.
+    fn is_outside(&self, slot: Slot, at: u64) -> bool {
+        let of = |position: Position| match slot {
+            Slot::Stdout => position.stdout,
+            Slot::Stderr => position.stderr,
+            Slot::Raw => position.upper(),
+        };
+        at < of(self.covered) || at >= of(self.until)
     }
 
     /// A whole physical line, without its newline, that begins at offset `at`.
@@ -123,7 +131,7 @@ impl Joiner {
             let DockerLine { time_unix_nano, stream, partial, content } = parsed;
             let content = content.as_bytes();
             self.piece(CriLine { time_unix_nano, stream, partial, content }, at, emit);
-        } else if !self.is_covered(Slot::Raw, at) {
+        } else if !self.is_outside(Slot::Raw, at) {
             emit(cut(0, None, line, self.cap));
         }
     }
@@ -131,7 +139,7 @@ impl Joiner {
     /// What a runtime wrote of a container's line.
     fn piece(&mut self, parsed: CriLine<'_>, at: u64, emit: &mut impl FnMut(Line<'_>)) {
         let slot = Slot::from(parsed.stream);
-        if self.is_covered(slot, at) {
+        if self.is_outside(slot, at) {
             return;
         }
         if !parsed.partial && !self.pending[slot as usize].open {
@@ -156,17 +164,17 @@ impl Joiner {
             Some(line) => (line.stream.into(), line.time_unix_nano, line.partial, line.content),
             None => (Slot::Raw, 0, false, piece),
         };
-        let covered = self.is_covered(slot, at);
-        if !covered {
+        let outside = self.is_outside(slot, at);
+        if !outside {
             self.append(slot, time, at, content);
         }
-        self.long = Some(Long { slot, partial, covered });
+        self.long = Some(Long { slot, partial, outside });
     }
 
     /// More of that line.
     pub(crate) fn extend_long(&mut self, piece: &[u8]) {
         if let Some(long) = self.long
-            && !long.covered
+            && !long.outside
         {
             self.append(long.slot, 0, 0, piece);
         }
@@ -176,7 +184,7 @@ impl Joiner {
     pub(crate) fn close_long(&mut self, emit: &mut impl FnMut(Line<'_>)) {
         if let Some(long) = self.long.take()
             && !long.partial
-            && !long.covered
+            && !long.outside
         {
             self.emit(long.slot, emit);
         }

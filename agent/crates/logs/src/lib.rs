@@ -11,9 +11,12 @@
 mod cri;
 mod discover;
 mod docker;
+mod files;
 mod framer;
 mod join;
+mod lines;
 mod metrics;
+mod reread;
 mod scan;
 mod segment;
 mod select;
@@ -21,9 +24,11 @@ mod stream;
 mod tailer;
 mod time;
 mod wake;
+mod worker;
 
 pub use cri::{CriLine, parse as parse_cri};
 pub use docker::{DockerLine, parse as parse_docker};
+pub use files::max_open_files;
 pub use metrics::Metrics;
 pub use select::{Rule, Selection, SelectionError};
 pub use tailer::{Settings, StartAt, Status, Tailer, TailerError};

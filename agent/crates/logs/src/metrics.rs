@@ -1,31 +1,10 @@
-//! What the log path counts about itself.
+//! What the log path counts about itself. What it lost stands in the ledger that the queue keeps, and not here.
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-
-/// Why bytes or lines did not arrive as they were written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct LossLabels {
-    pub(crate) reason: &'static str,
-}
-
-/// A line was longer than `logs.maxRecordBytes`: what was cut off it.
-pub(crate) const CUT: LossLabels = LossLabels { reason: "record_too_large" };
-/// A file was deleted before it was read to its end; how much of it is not known.
-pub(crate) const DELETED: LossLabels = LossLabels { reason: "deleted_before_read" };
-/// A deleted file was let go because `logs.maxUnlinked` was reached.
-pub(crate) const UNLINKED: LossLabels = LossLabels { reason: "unlinked_over_budget" };
-/// A compressed file is corrupt; how much of it was not read is not known.
-pub(crate) const CORRUPT: LossLabels = LossLabels { reason: "file_corrupt" };
-/// A frame that could not be put into the spool.
-pub(crate) const NOT_SPOOLED: LossLabels = LossLabels { reason: "not_spooled" };
-/// Runs of NUL bytes, holes that a power cut leaves in a file.
-pub(crate) const NUL: LossLabels = LossLabels { reason: "nul_bytes" };
 
 /// Counters and gauges of the log path. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +23,6 @@ pub struct Metrics {
     pub(crate) pinned_bytes: Gauge,
     pub(crate) waiting: Gauge,
     pub(crate) blocked_seconds: Counter<f64, AtomicU64>,
-    pub(crate) lost_bytes: Family<LossLabels, Counter>,
-    pub(crate) lost_records: Family<LossLabels, Counter>,
 }
 
 impl Metrics {
@@ -53,6 +30,18 @@ impl Metrics {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records.get()
+    }
+
+    /// Bytes that were read so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes.get()
+    }
+
+    /// Bytes of deleted files that are held open now.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> i64 {
+        self.pinned_bytes.get()
     }
 
     /// Registers everything under its name; `registry` is the agent's, with its prefix `hawsepipe`.
@@ -108,18 +97,6 @@ impl Metrics {
             "Time in which nothing was read because the spool was full",
             Unit::Seconds,
             self.blocked_seconds.clone(),
-        );
-        let loss = registry.sub_registry_with_prefix("loss");
-        loss.register_with_unit(
-            "log",
-            "Bytes of logs that were not put into the spool, by reason; what destinations rejected is under export",
-            Unit::Bytes,
-            self.lost_bytes.clone(),
-        );
-        loss.register(
-            "log_records",
-            "Log records that were not put whole into the spool, by reason",
-            self.lost_records.clone(),
         );
     }
 }

@@ -2,32 +2,31 @@
 //!
 //! In: the files of one folder. Out: lines to the [`Framer`]. Always: a segment is left only at its end, when
 //! it has a successor or its folder is gone, and it has stopped growing; lines of one container keep their
-//! order.
+//! order; what was written and cannot be read is counted.
 
 mod folder;
+mod reading;
 mod resource;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hawsepipe_model::{
-    Attributes, Cover, Fingerprint, PodDirectory, Position, SegmentId, SegmentState, StreamKey,
+    Attributes, Cover, Extent, Fingerprint, Loss, LossReason, PodDirectory, Position, SegmentId,
+    SegmentState, StreamKey,
 };
 
 use self::resource::Resource;
+use crate::files::OpenFiles;
 use crate::framer::Framer;
-use crate::join::{Joiner, Line};
-use crate::metrics::{CORRUPT, Metrics, NUL};
+use crate::join::Joiner;
+use crate::metrics::Metrics;
 use crate::scan::{LogName, PodDir};
-use crate::segment::{Filled, Segment};
+use crate::segment::{Closing, Segment};
 use crate::select::Selection;
-
-/// How long a segment that has a successor must have been still before it is left: the kubelet renames first and then
-/// asks the runtime to reopen, which may still drain what it holds into the renamed file.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What a stream needs to know of the rest.
 pub(crate) struct Context<'a> {
@@ -50,16 +49,19 @@ pub(crate) enum Turn {
     Done,
 }
 
-/// Where a segment that was there before the agent is begun.
+/// Where a segment is begun of which no position was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// At its first byte.
     Start,
-    /// At its end, if it was born before this time (nanoseconds since the epoch); segments that are rotated already
-    /// are passed over then.
+    /// At its end, if it is older than the first start of an agent on this node; segments that are rotated already are
+    /// passed over then.
     End {
-        /// When the agent started.
+        /// That start, nanoseconds since the epoch.
         born_before: i64,
+        /// Whether this is that start. A file whose birth cannot be known is older then, and so is a compressed one: it was
+        /// born when it was compressed.
+        first: bool,
     },
 }
 
@@ -79,6 +81,7 @@ pub(crate) struct ContainerStream {
     pub(crate) dir: PathBuf,
     pod: Arc<PodDir>,
     container: String,
+    files: OpenFiles,
     segments: VecDeque<Segment>,
     /// Segments that were left, and are still in the folder.
     done: HashMap<SegmentId, Done>,
@@ -88,6 +91,8 @@ pub(crate) struct ContainerStream {
     left: Vec<Cover>,
     /// Segments that are not on the disk any more: their positions need not be kept.
     forgotten: Vec<Cover>,
+    /// What was lost and is not told yet.
+    lost: Vec<Loss>,
     /// Paths that could not be opened and were said to be so.
     refused: HashSet<PathBuf>,
     joiner: Joiner,
@@ -106,6 +111,8 @@ pub(crate) struct ContainerStream {
     pub(crate) polled: bool,
     /// It stands in the queue of those that may have something to read.
     pub(crate) queued: bool,
+    /// Something may have been written since it was looked at.
+    pub(crate) suspect: bool,
     pub(crate) activity: Activity,
 }
 
@@ -125,8 +132,8 @@ impl ContainerStream {
         pod: &Arc<PodDir>,
         key: StreamKey,
         container: &str,
-        cap: usize,
-        restored: HashMap<SegmentId, Cover>,
+        joiner: Joiner,
+        files: &OpenFiles,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -134,13 +141,15 @@ impl ContainerStream {
             dir,
             pod: Arc::clone(pod),
             container: container.to_owned(),
+            files: files.clone(),
             segments: VecDeque::new(),
             done: HashMap::new(),
-            restored,
+            restored: HashMap::new(),
             left: Vec::new(),
             forgotten: Vec::new(),
+            lost: Vec::new(),
             refused: HashSet::new(),
-            joiner: Joiner::new(cap),
+            joiner,
             reading: None,
             resource: None,
             waiting: None,
@@ -149,6 +158,7 @@ impl ContainerStream {
             backlog: false,
             polled: false,
             queued: false,
+            suspect: true,
             activity: Activity {
                 window: now,
                 writes: 0,
@@ -159,15 +169,18 @@ impl ContainerStream {
         }
     }
 
+    /// Gives it the positions that were kept of its segments.
+    pub(crate) fn restore(&mut self, positions: HashMap<SegmentId, Cover>) {
+        self.restored = positions;
+    }
+
     /// The stream ends: nothing of it needs to be remembered.
     pub(crate) fn end(&mut self, framer: &mut Framer) {
+        self.forget(&HashSet::new());
         for cover in self.left.drain(..) {
             framer.cover(cover);
         }
-        let ids = self.done.drain().map(|(id, _)| id);
-        for cover in ids.map(|id| gone(&self.key, id)).chain(self.forgotten.drain(..)) {
-            framer.cover(cover);
-        }
+        self.tell(framer);
     }
 
     /// Whether the selection leaves this container out, decided without labels.
@@ -190,28 +203,64 @@ impl ContainerStream {
         self.gone = true;
     }
 
+    /// How much of a hurry reading it is: the files that are not read to their end and will be deleted at the next rotations,
+    /// where there are several. What has no name any more waits without being lost.
+    pub(crate) fn hurry(&self) -> usize {
+        let rotated = |segment: &&Segment| segment.name.rotated.is_some() && !segment.unlinked;
+        let rotated = self.segments.iter().filter(rotated).count();
+        if rotated < 2 || self.gone { 0 } else { rotated }
+    }
+
+    /// Whether the next rotation is near: the file that is written to has grown to half of the one before.
+    pub(crate) fn rotates_soon(&self) -> bool {
+        let mut newest = self.segments.iter().rev();
+        match (newest.next(), newest.next()) {
+            (Some(live), Some(before)) if live.name.rotated.is_none() => {
+                live.size >= before.size / 2 && !before.is_compressed()
+            }
+            _ => false,
+        }
+    }
+
     /// Bytes on the disk that are there because this stream holds deleted files open.
     pub(crate) fn pinned_bytes(&self) -> u64 {
         let deleted = self.segments.iter().filter(|segment| self.gone || segment.unlinked);
-        deleted.filter_map(|segment| segment.stat().ok()).map(|stat| stat.size).sum()
+        deleted.map(Segment::disk_bytes).sum()
     }
 
-    /// Lets go of the oldest deleted file; what was not read of it is lost, in bytes. `None`: there is none.
-    pub(crate) fn let_go(&mut self, framer: &mut Framer) -> Option<u64> {
-        if !(self.gone || self.segments.front()?.unlinked) {
-            return None;
+    /// Goes on in the kubelet's compressed copies, where it holds the files open that they were made of.
+    pub(crate) fn switch_to_copies(&mut self) {
+        for segment in self.segments.iter_mut().filter(|segment| segment.unlinked) {
+            segment.switch_to_copy();
         }
-        let mut segment = self.segments.pop_front()?;
-        self.reading = None;
-        self.joiner = Joiner::new(self.joiner.cap());
-        let size = segment.stat().map_or(segment.offset, |stat| stat.size);
-        let end = Position { stdout: size, stderr: size };
-        framer.cover(segment.cover(&self.key, end, SegmentState::Gone));
-        Some(size.saturating_sub(segment.offset))
     }
 
-    pub(crate) fn open_files(&self) -> usize {
-        self.segments.len()
+    /// Opens what is not read to its end, so that it can be read whatever becomes of its name.
+    pub(crate) fn hold(&mut self) {
+        for segment in &mut self.segments {
+            segment.look();
+            if segment.is_compressed() || segment.size != segment.seen {
+                // It is tried again when its turn comes, and said then.
+                drop(segment.open());
+            }
+        }
+    }
+
+    /// What closing its files would cost, with their numbers.
+    pub(crate) fn closing(&self) -> impl Iterator<Item = (Closing, Instant, usize)> {
+        let numbered = self.segments.iter().enumerate();
+        numbered.filter_map(|(number, file)| Some((file.closing()?, file.used, number)))
+    }
+
+    pub(crate) fn close(&mut self, number: usize) {
+        if let Some(segment) = self.segments.get_mut(number) {
+            segment.close();
+        }
+    }
+
+    /// A segment apart from the one that is being read, if it is known here.
+    pub(crate) fn again(&self, id: SegmentId) -> Option<Segment> {
+        self.segments.iter().find(|segment| segment.id == id)?.again().ok()
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -242,105 +291,30 @@ impl ContainerStream {
         }
     }
 
-    /// Reads at most one chunk and hands on its lines.
-    pub(crate) fn turn(
+    /// Counts what was lost of a file, from a byte to a byte, and says so.
+    fn lose(
         &mut self,
-        framer: &mut Framer,
-        chunk: &mut [u8],
-        context: &Context<'_>,
-    ) -> Turn {
-        loop {
-            self.tell(framer);
-            let Some(segment) = self.segments.front() else {
-                self.backlog = false;
-                return if self.gone { Turn::Done } else { Turn::Idle };
-            };
-            let restart = segment.name.restart;
-            let Some(resource) = self.resource_for(restart, context) else {
-                return if self.included == Some(false) { Turn::Done } else { Turn::Idle };
-            };
-            match self.read(framer, chunk, &resource, context) {
-                Ok(true) => {
-                    self.activity.last_read = Instant::now();
-                    return Turn::Read;
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    let path = self.segments[0].path.clone();
-                    if !self.segments[0].is_compressed() {
-                        self.refuse(path, &error, context.metrics);
-                        return Turn::Idle;
-                    }
-                    // It will not become better, and what is behind it waits.
-                    tracing::warn!(
-                        path = %path.display(),
-                        %error,
-                        "a compressed log file is corrupt; what it holds behind this place is lost"
-                    );
-                    context.metrics.lost_records.get_or_create(&CORRUPT).inc();
-                    framer.begin(&self.key, &resource);
-                    self.joiner.flush(&mut |line| framer.push(line));
-                    self.finish(framer);
-                    continue;
-                }
-            }
-            if self.segments.len() == 1 {
-                self.backlog = false;
-            }
-            if !self.is_over() {
-                return Turn::Idle;
-            }
-            self.leave(framer, chunk, &resource, context);
-        }
+        reason: LossReason,
+        file: &Path,
+        (from, to): (u64, Option<u64>),
+        extent: Extent,
+    ) {
+        tracing::warn!(
+            stream = %self.key,
+            file = %file.display(),
+            from,
+            to,
+            lines = extent.records,
+            bytes = extent.bytes,
+            whole_extent_known = extent.unknown == 0,
+            %reason,
+            "log lines were lost"
+        );
+        self.lost.push(Loss::of_stream(&self.key, reason, extent));
     }
 
-    /// Reads the first segment on; false at its end.
-    fn read(
-        &mut self,
-        framer: &mut Framer,
-        chunk: &mut [u8],
-        resource: &Arc<[u8]>,
-        context: &Context<'_>,
-    ) -> io::Result<bool> {
-        let segment = &mut self.segments[0];
-        let size = segment.stat()?.size;
-        if size < segment.offset {
-            tracing::warn!(
-                path = %segment.path.display(),
-                size,
-                offset = segment.offset,
-                "a log file was truncated, reading it from its beginning"
-            );
-            context.metrics.truncated_files.inc();
-            (segment.offset, segment.seen) = (0, 0);
-            framer.begin(&self.key, resource);
-            self.joiner.flush(&mut |line| framer.push(line));
-            self.joiner.begin_segment(Position::default());
-        }
-        if size == segment.seen {
-            return Ok(false);
-        }
-        if self.reading.is_none() {
-            self.reading = Some(segment.id);
-            self.joiner.begin_segment(segment.covered);
-        }
-        let Filled { len, at_end } = segment.read(chunk)?;
-        if len == 0 {
-            // The last read filled the chunk to the file's last byte.
-            segment.seen = segment.offset;
-            return Ok(false);
-        }
-        framer.begin(&self.key, resource);
-        let used =
-            consume(&mut self.joiner, &chunk[..len], segment.offset, at_end, framer, context);
-        segment.advance(&chunk[..len], used, at_end);
-        context.metrics.read_bytes.inc_by(used as u64);
-        self.cover(framer, SegmentState::Open);
-        Ok(used > 0)
-    }
-
-    /// Tells what is covered of segments that are not being read.
-    fn tell(&mut self, framer: &mut Framer) {
+    /// Tells what is covered of segments that are not being read, and what was lost.
+    pub(crate) fn tell(&mut self, framer: &mut Framer) {
         // Lines that began in segments before this one are told: those are covered to their ends.
         if !self.joiner.has_carried() {
             for cover in self.left.drain(..) {
@@ -350,126 +324,14 @@ impl ContainerStream {
         for cover in self.forgotten.drain(..) {
             framer.cover(cover);
         }
-    }
-
-    /// Puts how far the first segment was read into the frame.
-    fn cover(&mut self, framer: &mut Framer, state: SegmentState) {
-        self.tell(framer);
-        if let Some(segment) = self.segments.front_mut() {
-            let position = self.joiner.position(segment.offset);
-            framer.cover(segment.cover(&self.key, position, state));
+        for loss in self.lost.drain(..) {
+            framer.lose(&loss);
         }
-    }
-
-    /// Whether nothing will be written to the first segment any more.
-    fn is_over(&self) -> bool {
-        let first = &self.segments[0];
-        if self.segments.len() < 2 && !self.gone && !first.unlinked && !first.is_compressed() {
-            return false;
-        }
-        let Ok(stat) = self.segments[0].stat() else {
-            return true;
-        };
-        match SystemTime::now().duration_since(stat.modified) {
-            Ok(still) => still >= GRACE && stat.size == self.segments[0].seen,
-            // A clock that was set back: the segment's age cannot be known, its size must do.
-            Err(ahead) => ahead.duration() > GRACE && stat.size == self.segments[0].seen,
-        }
-    }
-
-    /// Leaves the first segment; a last line without a newline is delivered.
-    fn leave(
-        &mut self,
-        framer: &mut Framer,
-        chunk: &mut [u8],
-        resource: &Arc<[u8]>,
-        context: &Context<'_>,
-    ) {
-        let Some(segment) = self.segments.front_mut() else {
-            return;
-        };
-        framer.begin(&self.key, resource);
-        if segment.seen > segment.offset
-            && let Ok(Filled { len, at_end }) = segment.read(chunk)
-        {
-            let emit = &mut |line: Line<'_>| framer.push(line);
-            if self.joiner.is_long() {
-                self.joiner.extend_long(&chunk[..len]);
-            } else {
-                self.joiner.whole(&chunk[..len], segment.offset, emit);
-            }
-            segment.advance(&chunk[..len], len, at_end);
-            context.metrics.read_bytes.inc_by(len as u64);
-        }
-        let emit = &mut |line: Line<'_>| framer.push(line);
-        self.joiner.close_long(emit);
-        let restart = segment.id.restart;
-        let goes_on = self.segments.get(1).is_some_and(|next| next.id.restart == restart);
-        if !goes_on {
-            self.joiner.flush(emit);
-        }
-        // While a line is open that began in it, the segment is covered up to there; to its end, once that line is told.
-        self.cover(framer, SegmentState::Open);
-        self.finish(framer);
-    }
-
-    /// Takes the first segment out. It is covered to its end once the lines are told that began in it.
-    fn finish(&mut self, framer: &mut Framer) {
-        if let Some(mut segment) = self.segments.pop_front() {
-            let end = Position { stdout: segment.offset, stderr: segment.offset };
-            self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
-            let read = segment.offset;
-            self.pass_over(segment, read);
-        }
-        self.joiner.begin_segment(Position::default());
-        self.reading = None;
-        self.tell(framer);
     }
 }
 
 /// Nothing needs to be remembered of a segment.
-pub(crate) fn gone(key: &StreamKey, segment: SegmentId) -> Cover {
-    let (position, fingerprint) = (Position::default(), Fingerprint::default());
-    let (stream, from) = (key.clone(), position);
+pub(crate) fn gone(key: &StreamKey, segment: SegmentId, from: Position) -> Cover {
+    let (stream, position, fingerprint) = (key.clone(), from, Fingerprint::default());
     Cover { stream, segment, from, position, fingerprint, state: SegmentState::Gone }
-}
-
-/// Hands on the whole lines of a chunk that was read at `base`; how many of its bytes are done with.
-fn consume(
-    joiner: &mut Joiner,
-    chunk: &[u8],
-    base: u64,
-    at_end: bool,
-    framer: &mut Framer,
-    context: &Context<'_>,
-) -> usize {
-    let mut start = 0;
-    if joiner.is_long() {
-        let Some(newline) = memchr::memchr(b'\n', chunk) else {
-            joiner.extend_long(chunk);
-            return chunk.len();
-        };
-        joiner.extend_long(&chunk[..newline]);
-        joiner.close_long(&mut |line| framer.push(line));
-        start = newline + 1;
-    }
-    loop {
-        if chunk.get(start) == Some(&0) {
-            // A hole that a power cut left; no runtime begins a line with NUL.
-            let run = chunk[start..].iter().take_while(|byte| **byte == 0).count();
-            context.metrics.lost_bytes.get_or_create(&NUL).inc_by(run as u64);
-            start += run;
-        }
-        let Some(len) = memchr::memchr(b'\n', &chunk[start..]) else {
-            break;
-        };
-        let line = &chunk[start..start + len];
-        joiner.whole(line, base + start as u64, &mut |line| framer.push(line));
-        start += len + 1;
-    }
-    if start == 0 && !at_end {
-        joiner.open_long(chunk, base);
-        start = chunk.len();
-    }
-    start
 }

@@ -84,6 +84,12 @@ impl Position {
     pub const fn lower(self) -> u64 {
         if self.stdout < self.stderr { self.stdout } else { self.stderr }
     }
+
+    /// The first byte behind everything that is covered for either output.
+    #[must_use]
+    pub const fn upper(self) -> u64 {
+        if self.stdout > self.stderr { self.stdout } else { self.stderr }
+    }
 }
 
 /// What a segment is known by when the kubelet has compressed it meanwhile: the new file has another inode.
@@ -91,7 +97,7 @@ impl Position {
 pub struct Fingerprint {
     /// CRC32C of the segment's first line, with its time stamp to the nanosecond, or of its first 256 bytes.
     pub head: u32,
-    /// CRC32C of the bytes, 256 at most, before [`Position::lower`].
+    /// CRC32C of the bytes, 256 at most, before [`Position::upper`]; 0 where they are not known.
     pub before: u32,
 }
 

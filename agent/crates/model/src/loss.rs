@@ -164,6 +164,12 @@ impl Extent {
         self.bytes += other.bytes;
         self.unknown += other.unknown;
     }
+
+    fn subtract(&mut self, other: Self) {
+        self.records = self.records.saturating_sub(other.records);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.unknown = self.unknown.saturating_sub(other.unknown);
+    }
 }
 
 /// Something that was lost.
@@ -211,6 +217,35 @@ impl Ledger {
         let entry = Entry { extent: loss.extent, last_unix_nano: unix_nano, words };
         self.put(loss.key.clone(), entry);
         self.bound();
+    }
+
+    /// Takes back a loss that turned out to be none.
+    pub fn take_back(&mut self, loss: &Loss) {
+        if let Some(entry) = self.entries.get_mut(&loss.key) {
+            entry.extent.subtract(loss.extent);
+            if entry.extent == Extent::default() {
+                self.entries.remove(&loss.key);
+            }
+        }
+    }
+
+    /// Every sum that is another one than in `earlier`; one that is gone is 0.
+    #[must_use]
+    pub fn changes_since(&self, earlier: &Self) -> Vec<(LossKey, Entry)> {
+        let new =
+            self.entries.iter().filter(|(key, entry)| earlier.entries.get(key) != Some(entry));
+        let gone = earlier.entries.keys().filter(|key| !self.entries.contains_key(key));
+        let changed = new.map(|(key, entry)| (key.clone(), entry.clone()));
+        changed.chain(gone.map(|key| (key.clone(), Entry::default()))).collect()
+    }
+
+    /// Makes a sum what [`changes_since`](Self::changes_since) says.
+    pub fn set(&mut self, key: LossKey, entry: Entry) {
+        if entry.extent == Extent::default() {
+            self.entries.remove(&key);
+        } else {
+            self.entries.insert(key, entry);
+        }
     }
 
     /// Puts a sum in, as it was once read from [`entries`](Self::entries).

@@ -1,18 +1,19 @@
-//! A lane in memory: frames in order, a position for each destination, a budget in bytes.
+//! A lane of the queue, as its two ends see it.
 //!
-//! In: frames from one producer. Out: the same frames in the same order to every destination, each at its own
-//! pace. Always: what the frames in it cost is at most the capacity; a frame leaves when every destination has
-//! settled it; a frame that was taken is never dropped.
+//! In: frames from one side, acknowledgements from the other. Out: frames, for each destination at its own pace; the word
+//! that there is room. Always: whatever waits for a disk is done outside the lock.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hawsepipe_model::{AppendError, Frame, FrameSink, FrameSource, Room};
+use hawsepipe_model::{AppendError, Cover, Frame, FrameSink, Ledger, Loss, Missing, Room};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-/// A lane of the queue. Clones are handles to the same lane.
+use crate::disk::Folder;
+use crate::journal::{Cursor, Found, Handed, Journal, Usage, find};
+
+/// A lane. Clones are handles to the same lane.
 #[derive(Debug, Clone)]
 pub struct Lane {
     shared: Arc<Shared>,
@@ -20,253 +21,179 @@ pub struct Lane {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    journal: Mutex<Journal<Folder>>,
     /// Room was made.
     freed: Condvar,
-    /// A frame came, or the lane was closed.
-    filled: Notify,
+    /// A frame came, or was found again, or the lane was closed; of all lanes of a spool.
+    filled: Arc<Notify>,
+    keeper: Arc<Bell>,
 }
 
-#[derive(Debug)]
-struct State {
-    frames: VecDeque<Arc<Frame>>,
-    /// Sequence number of the first frame in `frames`.
-    first: u64,
-    used: usize,
-    capacity: usize,
-    /// For each destination, the sequence number of the first frame that it has not settled.
-    positions: Vec<u64>,
-    closed: bool,
+/// Wakes the keeper.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<Rung>,
+    heard: Condvar,
 }
 
-/// What is in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Frames that some destination has not settled.
-    pub frames: usize,
-    /// What they cost, in bytes.
-    pub bytes: usize,
-    /// The lane's budget, in bytes.
-    pub capacity: usize,
+#[derive(Debug, Default)]
+struct Rung {
+    work: bool,
+    stop: bool,
 }
+
+// === impl Bell ===
+
+impl Bell {
+    fn ring(&self) {
+        self.rung.lock().work = true;
+        self.heard.notify_all();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.rung.lock().stop = true;
+        self.heard.notify_all();
+    }
+
+    /// Waits for work, at most until `deadline`; false when it is to stop.
+    pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
+        let mut rung = self.rung.lock();
+        while !rung.work && !rung.stop {
+            if self.heard.wait_until(&mut rung, deadline).timed_out() {
+                break;
+            }
+        }
+        rung.work = false;
+        !rung.stop
+    }
+}
+
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// === impl Lane ===
 
 impl Lane {
-    /// An empty lane that holds at most `capacity` bytes.
-    #[must_use]
-    pub fn new(capacity: usize) -> Self {
-        let state = State {
-            frames: VecDeque::new(),
-            first: 0,
-            used: 0,
-            capacity,
-            positions: Vec::new(),
-            closed: false,
-        };
-        let shared =
-            Shared { state: Mutex::new(state), freed: Condvar::new(), filled: Notify::new() };
-        Self { shared: Arc::new(shared) }
-    }
-
-    /// A new destination's end of the lane; it begins with the oldest frame that is still here.
-    #[must_use]
-    pub fn source(&self) -> LaneSource {
-        let mut state = self.shared.state.lock();
-        let first = state.first;
-        state.positions.push(first);
-        LaneSource { shared: Arc::clone(&self.shared), index: state.positions.len() - 1 }
-    }
-
-    /// No frame will come any more: sources end when they have settled what is here.
-    pub fn close(&self) {
-        self.shared.state.lock().closed = true;
-        self.shared.filled.notify_waiters();
+    pub(crate) fn new(journal: Journal<Folder>, filled: Arc<Notify>, keeper: Arc<Bell>) -> Self {
+        let (journal, freed) = (Mutex::new(journal), Condvar::new());
+        Self { shared: Arc::new(Shared { journal, freed, filled, keeper }) }
     }
 
     /// What is in the lane now.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let state = self.shared.state.lock();
-        Usage { frames: state.frames.len(), bytes: state.used, capacity: state.capacity }
-    }
-}
-
-impl State {
-    fn room(&self) -> Room {
-        Room { free: self.capacity - self.used, capacity: self.capacity }
+        self.shared.journal.lock().usage()
     }
 
-    /// Lets go of the frames that every destination has settled; true when there were any.
-    fn release(&mut self) -> bool {
-        let Some(settled) = self.positions.iter().min().copied() else {
-            return false;
-        };
-        let before = self.first;
-        while self.first < settled
-            && let Some(frame) = self.frames.pop_front()
-        {
-            self.used -= frame.cost();
-            self.first += 1;
+    /// What was lost on the way through it, since it was made.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.shared.journal.lock().ledger().clone()
+    }
+
+    /// When it was made, nanoseconds since the epoch; 0 where that is not known any more.
+    #[must_use]
+    pub fn born(&self) -> i64 {
+        self.shared.journal.lock().born()
+    }
+
+    /// What a person should know of it, if anything.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.shared.journal.lock().problem()
+    }
+
+    pub(crate) fn positions(&self) -> Vec<Cover> {
+        self.shared.journal.lock().positions()
+    }
+
+    /// No frame will come any more: sources end when they have settled what is here.
+    pub(crate) fn close(&self) {
+        self.shared.journal.lock().closed = true;
+        self.shared.filled.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.journal.lock().closed
+    }
+
+    pub(crate) fn destination_named(&self, name: &str) -> Option<usize> {
+        self.shared.journal.lock().destination_named(name)
+    }
+
+    pub(crate) fn has_for(&self, destination: usize) -> bool {
+        self.shared.journal.lock().has_for(destination)
+    }
+
+    pub(crate) fn find(&self, destination: usize, cursor: &mut Cursor<Folder>) -> Found {
+        let found = find(&self.shared.journal, destination, cursor, now());
+        // Notes and damaged frames may have been settled on the way.
+        self.shared.freed.notify_all();
+        found
+    }
+
+    pub(crate) fn settle(&self, destination: usize, handed: &Handed, losses: &[Loss]) {
+        let mut journal = self.shared.journal.lock();
+        journal.settle(destination, &handed.meta, handed.end, losses, now());
+        drop(journal);
+        self.shared.freed.notify_all();
+    }
+
+    /// The keeper's work: what waits for a disk.
+    pub(crate) fn sync(&self) {
+        loop {
+            let Some(job) = self.shared.journal.lock().take_sync() else { return };
+            let result = job.run();
+            self.shared.journal.lock().synced(&job, result);
+            self.shared.freed.notify_all();
         }
-        self.first != before
+    }
+
+    /// The keeper's work from time to time.
+    pub(crate) fn tick(&self) {
+        self.shared.journal.lock().tick();
+        self.shared.freed.notify_all();
     }
 }
 
 impl FrameSink for Lane {
     fn room(&self) -> Room {
-        self.shared.state.lock().room()
+        self.shared.journal.lock().room()
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
-        let mut state = self.shared.state.lock();
-        let needed = frame.cost();
-        if needed > state.capacity {
-            return Err(AppendError::TooLarge { frame, needed, capacity: state.capacity });
+        let (appended, has_sync) = {
+            let mut journal = self.shared.journal.lock();
+            (journal.append(frame, now()), journal.has_sync())
+        };
+        // It may have begun a segment, also when it was not taken.
+        if has_sync {
+            self.shared.keeper.ring();
         }
-        if needed > state.room().free {
-            return Err(AppendError::Full(frame));
+        if appended.is_ok() {
+            self.shared.filled.notify_waiters();
         }
-        state.used += needed;
-        state.frames.push_back(Arc::new(frame));
-        drop(state);
-        self.shared.filled.notify_waiters();
-        Ok(())
+        appended
     }
 
     fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        let mut state = self.shared.state.lock();
-        while state.room().free < bytes {
-            if self.shared.freed.wait_until(&mut state, deadline).timed_out() {
-                return state.room().free >= bytes;
+        let mut journal = self.shared.journal.lock();
+        while journal.room().free < bytes {
+            journal.make_room(bytes as u64, now());
+            if journal.has_sync() {
+                self.shared.keeper.ring();
+            }
+            if self.shared.freed.wait_until(&mut journal, deadline).timed_out() {
+                return journal.room().free >= bytes;
             }
         }
         true
     }
-}
 
-/// One destination's end of a [`Lane`].
-#[derive(Debug)]
-pub struct LaneSource {
-    shared: Arc<Shared>,
-    index: usize,
-}
-
-impl FrameSource for LaneSource {
-    async fn next(&mut self) -> Option<Arc<Frame>> {
-        loop {
-            let filled = self.shared.filled.notified();
-            tokio::pin!(filled);
-            // Registered before the look, so that a frame that comes in between is not missed.
-            filled.as_mut().enable();
-            {
-                let state = self.shared.state.lock();
-                let at = (state.positions[self.index] - state.first) as usize;
-                if let Some(frame) = state.frames.get(at) {
-                    return Some(Arc::clone(frame));
-                }
-                if state.closed {
-                    return None;
-                }
-            }
-            filled.await;
-        }
-    }
-
-    fn settle(&mut self) {
-        let mut state = self.shared.state.lock();
-        let end = state.first + state.frames.len() as u64;
-        if state.positions[self.index] < end {
-            state.positions[self.index] += 1;
-        }
-        if state.release() {
-            self.shared.freed.notify_all();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use hawsepipe_model::{Codec, Signal};
-
-    fn frame(byte: u8, len: usize) -> Frame {
-        Frame {
-            signal: Signal::Logs,
-            codec: Codec::Identity,
-            uncompressed_len: len,
-            records: 1,
-            payload: Bytes::from(vec![byte; len]),
-            covers: Vec::new(),
-        }
-    }
-
-    async fn first_byte(source: &mut LaneSource) -> Option<u8> {
-        source.next().await.map(|frame| frame.payload[0])
-    }
-
-    #[tokio::test]
-    async fn every_destination_gets_every_frame_in_order_at_its_own_pace() {
-        let lane = Lane::new(1 << 20);
-        let (mut fast, mut slow) = (lane.source(), lane.source());
-        for byte in 1..=3 {
-            lane.append(frame(byte, 10)).unwrap();
-        }
-        lane.close();
-        for byte in 1..=3 {
-            assert_eq!(first_byte(&mut fast).await, Some(byte));
-            assert_eq!(first_byte(&mut fast).await, Some(byte), "not settled: the same again");
-            fast.settle();
-        }
-        assert_eq!(first_byte(&mut fast).await, None);
-        assert_eq!(lane.usage().frames, 3, "the slow one has not settled any");
-        for byte in 1..=3 {
-            assert_eq!(first_byte(&mut slow).await, Some(byte));
-            slow.settle();
-        }
-        assert_eq!(first_byte(&mut slow).await, None);
-        assert_eq!((lane.usage().frames, lane.usage().bytes), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_full_lane_takes_nothing_until_a_frame_is_settled() {
-        let lane = Lane::new(2 * frame(0, 1000).cost());
-        let mut source = lane.source();
-        lane.append(frame(1, 1000)).unwrap();
-        lane.append(frame(2, 1000)).unwrap();
-        assert!(matches!(lane.append(frame(3, 1)), Err(AppendError::Full(_))));
-        assert!(!lane.wait_for_room(1, Duration::from_millis(1)));
-        let waiter = {
-            let lane = lane.clone();
-            std::thread::spawn(move || lane.wait_for_room(1000, Duration::from_secs(30)))
-        };
-        source.next().await.unwrap();
-        source.settle();
-        assert!(waiter.join().unwrap());
-        lane.append(frame(3, 1000)).unwrap();
-        assert!(lane.usage().bytes <= lane.usage().capacity);
-    }
-
-    #[test]
-    fn a_frame_larger_than_the_lane_comes_back_with_the_remedy() {
-        let lane = Lane::new(100);
-        let error = lane.append(frame(1, 1000)).unwrap_err();
-        assert!(error.to_string().contains("spool.files.maxBytes"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_waiting_destination_is_woken_by_a_frame_and_by_the_end() {
-        let lane = Lane::new(1 << 20);
-        let mut source = lane.source();
-        let task = tokio::spawn(async move {
-            let first = first_byte(&mut source).await;
-            source.settle();
-            (first, first_byte(&mut source).await)
-        });
-        tokio::task::yield_now().await;
-        lane.append(frame(7, 1)).unwrap();
-        tokio::task::yield_now().await;
-        lane.close();
-        assert_eq!(task.await.unwrap(), (Some(7), None));
+    fn take_missing(&self) -> Vec<Missing> {
+        self.shared.journal.lock().take_missing()
     }
 }

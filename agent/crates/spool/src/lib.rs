@@ -1,10 +1,22 @@
-//! The queue between the collectors and the destinations. Never parses a payload.
+//! The durable queue between the collectors and the destinations. Never parses a payload.
 //!
-//! In: frames. Out: the same frames, in order, to each destination, until it has settled them. The lane is
-//! in memory for now, bounded in bytes; the files that containers log to are the buffer behind it (when the
-//! lane is full, reading stops and the files wait).
+//! In: frames. Out: the same frames, in order, to each destination, until it has settled them, over any restart, crash and
+//! power cut; and, at the start, the positions and losses that the frames told of. `agent/docs/SPOOL.md` describes the
+//! format and what is promised.
+//!
+//! `segment` is one file of frames, `journal` a lane made of such files (its rules, without threads), `lane` and `source` its
+//! two ends, `spool` the folder that holds the lanes.
 
+pub mod disk;
+mod journal;
 mod lane;
+mod positions;
+mod record;
 pub mod segment;
+mod source;
+mod spool;
 
-pub use lane::{Lane, LaneSource, Usage};
+pub use journal::{MinFree, Usage, WhenFull};
+pub use lane::Lane;
+pub use source::Source;
+pub use spool::{Remembered, Settings, Spool, SpoolError};

@@ -23,10 +23,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use memchr::memmem;
+
+use crate::disk::DiskFile;
 
 /// Bytes of a file's header.
 pub const FILE_HEADER_BYTES: u64 = 32;
@@ -71,8 +72,8 @@ pub enum SegmentError {
 
 /// Appends frames to a new segment.
 #[derive(Debug)]
-pub struct SegmentWriter {
-    file: File,
+pub struct SegmentWriter<F = File> {
+    file: F,
     id: u64,
     end: u64,
     buffer: Vec<u8>,
@@ -87,11 +88,18 @@ impl SegmentWriter {
     /// When the file exists or cannot be written.
     pub fn create(path: &Path, id: u64) -> Result<Self, SegmentError> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        if let Err(error) = file.write_all_at(&file_header(id), 0) {
-            // On a full disk the file would be there without its header, and in the way of the next attempt.
-            fs::remove_file(path).ok();
-            return Err(error.into());
-        }
+        // On a full disk the file would be there without its header, and in the way of the next attempt.
+        Self::begin(file, id).inspect_err(|_error| drop(fs::remove_file(path)))
+    }
+}
+
+impl<F: DiskFile> SegmentWriter<F> {
+    /// Makes an empty file the segment `id`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(file: F, id: u64) -> Result<Self, SegmentError> {
+        file.write_all_at(&file_header(id), 0)?;
         Ok(Self { file, id, end: FILE_HEADER_BYTES, buffer: Vec::new() })
     }
 
@@ -120,7 +128,7 @@ impl SegmentWriter {
         self.buffer.shrink_to(1 << 20);
         if let Err(error) = written {
             // Best effort: what stays is a torn tail, which the next append writes over.
-            self.file.set_len(offset).ok();
+            self.file.cut(offset).ok();
             return Err(error.into());
         }
         self.end = offset + len;
@@ -149,8 +157,8 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// When the process has no file descriptor left.
-    pub fn file(&self) -> io::Result<File> {
-        self.file.try_clone()
+    pub fn file(&self) -> io::Result<F> {
+        self.file.again()
     }
 
     /// Waits until the disk has every frame (`fdatasync`).
@@ -158,7 +166,7 @@ impl SegmentWriter {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 }
 
@@ -202,8 +210,8 @@ pub enum Scanned {
 
 /// Reads a segment, also while it is written or after it was unlinked.
 #[derive(Debug)]
-pub struct SegmentReader {
-    file: File,
+pub struct SegmentReader<F = File> {
+    file: F,
     id: u64,
 }
 
@@ -216,9 +224,18 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be read, or was written by a newer version.
     pub fn open(path: &Path, id: u64) -> Result<Self, SegmentError> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?, id)
+    }
+}
+
+impl<F: DiskFile> SegmentReader<F> {
+    /// Reads a segment that is open, see [`open`](SegmentReader::open).
+    ///
+    /// # Errors
+    /// When the file cannot be read, or was written by a newer version.
+    pub fn of(file: F, id: u64) -> Result<Self, SegmentError> {
         let mut header = [0; FILE_HEADER_BYTES as usize];
-        let id = match file.read_exact_at(&mut header, 0) {
+        let id = match file.read_exactly(&mut header, 0) {
             Ok(()) => parse_file_header(&header)?.unwrap_or(id),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => id,
             Err(error) => return Err(error.into()),
@@ -237,13 +254,13 @@ impl SegmentReader {
     /// # Errors
     /// When the file system refuses.
     pub fn file_len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.file.size()
     }
 
     /// Scans from `from` (0, or the end of a frame) up to `end` (the end of a frame, or of the file). Bodies are neither
     /// read nor checked.
     #[must_use]
-    pub fn scan(&self, from: u64, end: u64) -> Scan<'_> {
+    pub fn scan(&self, from: u64, end: u64) -> Scan<'_, F> {
         Scan {
             segment: self,
             at: from.max(FILE_HEADER_BYTES),
@@ -260,7 +277,7 @@ impl SegmentReader {
     pub fn body(&self, frame: &FrameRef) -> Result<Vec<u8>, SegmentError> {
         let damaged = SegmentError::Damaged { offset: frame.offset };
         let mut body = vec![0; frame.body_len as usize];
-        match self.file.read_exact_at(&mut body, frame.body_offset()) {
+        match self.file.read_exactly(&mut body, frame.body_offset()) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(damaged),
             other => other?,
         }
@@ -270,8 +287,8 @@ impl SegmentReader {
 
 /// A scan of a segment, see [`SegmentReader::scan`].
 #[derive(Debug)]
-pub struct Scan<'a> {
-    segment: &'a SegmentReader,
+pub struct Scan<'a, F = File> {
+    segment: &'a SegmentReader<F>,
     at: u64,
     end: u64,
     window: Vec<u8>,
@@ -280,7 +297,7 @@ pub struct Scan<'a> {
 
 // === impl Scan ===
 
-impl Scan<'_> {
+impl<F: DiskFile> Scan<'_, F> {
     fn step(&mut self) -> Result<Scanned, SegmentError> {
         let offset = self.at;
         let Some(header) = self.header(offset)? else {
@@ -347,7 +364,7 @@ impl Scan<'_> {
             let want = len.max(WINDOW_BYTES).min(self.end - offset);
             self.window.resize(to_usize(want)?, 0);
             self.window_at = offset;
-            let read = self.segment.file.read_exact_at(&mut self.window, offset);
+            let read = self.segment.file.read_exactly(&mut self.window, offset);
             if let Err(error) = read {
                 self.window.clear();
                 return Err(error.into());
@@ -358,7 +375,7 @@ impl Scan<'_> {
     }
 }
 
-impl Iterator for Scan<'_> {
+impl<F: DiskFile> Iterator for Scan<'_, F> {
     type Item = Result<Scanned, SegmentError>;
 
     /// The next frame or stretch of damage. An error of the file system ends the scan.
@@ -389,7 +406,15 @@ pub struct Recovery {
 /// # Errors
 /// When the file cannot be read or cut, or was written by a newer version.
 pub fn cut_torn_tail(path: &Path, id: u64) -> Result<Recovery, SegmentError> {
-    let segment = SegmentReader::open(path, id)?;
+    cut_torn_tail_of(OpenOptions::new().read(true).write(true).open(path)?, id)
+}
+
+/// [`cut_torn_tail`] of a segment that is open.
+///
+/// # Errors
+/// When the file cannot be read or cut, or was written by a newer version.
+pub fn cut_torn_tail_of<F: DiskFile>(file: F, id: u64) -> Result<Recovery, SegmentError> {
+    let segment = SegmentReader::of(file, id)?;
     let file_len = segment.file_len()?;
     let mut len = FILE_HEADER_BYTES.min(file_len);
     for scanned in segment.scan(0, file_len) {
@@ -402,9 +427,8 @@ pub fn cut_torn_tail(path: &Path, id: u64) -> Result<Recovery, SegmentError> {
         }
     }
     if len < file_len {
-        let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(len)?;
-        file.sync_data()?;
+        segment.file.cut(len)?;
+        segment.file.sync()?;
     }
     Ok(Recovery { len, cut_bytes: file_len - len })
 }

@@ -22,6 +22,7 @@ mod demo;
 mod feedback;
 mod http;
 mod key;
+mod killed;
 mod memory;
 mod pods;
 mod process;

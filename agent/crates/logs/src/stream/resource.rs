@@ -66,6 +66,17 @@ impl ContainerStream {
         Some(bytes)
     }
 
+    /// The resource of a run by what is known now, for lines that must not wait.
+    pub(crate) fn resource_at_once(&self, restart: u32, context: &Context<'_>) -> Arc<[u8]> {
+        if let Some(known) = self.resource.as_ref().filter(|known| known.restart == restart) {
+            return Arc::clone(&known.bytes);
+        }
+        let (pod, node) = (context.pods.pod(&self.pod.uid), context.pods.node());
+        let complete = !context.pods.expected()
+            || pod.as_ref().is_some_and(|pod| knows_run(pod, &self.container, restart));
+        encode_resource(&self.attributes(restart, pod.as_deref(), &node, complete, context)).into()
+    }
+
     /// What the path says is always right; what the API server says is added; what the admin says wins.
     fn attributes(
         &self,

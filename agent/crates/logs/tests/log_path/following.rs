@@ -296,20 +296,6 @@ fn what_is_no_log_file_disturbs_nobody() {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_is_read_from_its_beginning() {
-    let mut rig = Rig::new();
-    let log = rig.container("ns_pod_uid", "c").join("0.log");
-    append(&log, lines(0..10));
-    rig.start();
-    rig.wait_for(10);
-    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
-    file.set_len(0).unwrap();
-    append(&log, lines(10..12));
-    rig.wait_for(12);
-    assert_eq!(rig.bodies(), numbers(0..12));
-}
-
-#[test]
 fn frames_cover_what_they_carry() {
     let mut rig = Rig::new();
     let log = rig.container("ns_pod_uid", "c").join("0.log");
@@ -445,25 +431,4 @@ fn dockers_files_are_read_too_and_their_pieces_joined() {
     append(&real, entry("four\\n"));
     rig.wait_for(4);
     assert_eq!(rig.bodies(), ["one", "two", "three", "four"]);
-}
-
-#[test]
-fn deleted_files_pin_no_more_of_the_disk_than_they_may() {
-    let mut rig = Rig::new();
-    rig.settings.max_unlinked = 10_000;
-    rig.start();
-    *rig.sink.full.lock() = true;
-    for number in 0..5 {
-        let dir = rig.container(&format!("ns_pod{number}_uid{number}"), "c");
-        append(&dir.join("0.log"), line("x").repeat(4000 / line("x").len()));
-    }
-    let tailer = rig.tailer.as_ref().unwrap();
-    wait(|| tailer.status().open_files == 5, || format!("{:?}", tailer.status()));
-    for entry in fs::read_dir(rig.root.path()).unwrap() {
-        fs::remove_dir_all(entry.unwrap().path()).unwrap();
-    }
-    // Two of four thousand bytes fit.
-    wait(|| tailer.status().open_files == 2, || format!("{:?}", tailer.status()));
-    *rig.sink.full.lock() = false;
-    rig.wait_for(2 * (4000 / line("x").len()));
 }

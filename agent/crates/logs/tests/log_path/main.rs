@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bounds;
 mod following;
+mod kubelet;
+mod losing;
+mod replacing;
 mod resuming;
 mod rig;
+mod starting;
+mod truncating;

@@ -1,17 +1,20 @@
 //! A folder of pods, the log path over it, and a queue that keeps what it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hawsepipe_logs::{Metrics, Selection, Settings, StartAt, Tailer};
 use hawsepipe_model::codec::decompress;
 use hawsepipe_model::{
-    AppendError, Attributes, Codec, ContainerMeta, Frame, FrameSink, NodeMeta, PodDirectory,
-    PodMeta, PreferredCodec, Room,
+    AppendError, Attributes, Codec, ContainerMeta, Cover, Extent, Frame, FrameSink, LossReason,
+    Missing, NodeMeta, PodDirectory, PodMeta, PreferredCodec, Room, SegmentId, SegmentState,
+    StreamKey,
 };
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -26,27 +29,54 @@ pub(crate) const CAPACITY: usize = 64 << 20;
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) frames: Mutex<Vec<Frame>>,
+    /// No room: only notes and what replaces a damaged frame are taken.
     pub(crate) full: Mutex<bool>,
+    /// Not even those: the disk is full, or the agent was killed.
+    pub(crate) dead: Mutex<bool>,
+    /// Frames with lines are larger than it could ever take.
+    pub(crate) tiny: Mutex<bool>,
     pub(crate) used: Mutex<usize>,
+    pub(crate) missing: Mutex<Vec<Missing>>,
 }
 
 impl FrameSink for Kept {
     fn room(&self) -> Room {
-        let free = if *self.full.lock() { 0 } else { CAPACITY - *self.used.lock() };
-        Room { free, capacity: CAPACITY }
+        let waiting = *self.used.lock();
+        let free = if *self.full.lock() { 0 } else { CAPACITY - waiting };
+        Room { free, waiting, capacity: CAPACITY }
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
-        if *self.full.lock() {
+        let unlimited = frame.is_note() || !frame.replaces.is_empty();
+        if *self.dead.lock() || (*self.full.lock() && !unlimited) {
             return Err(AppendError::Full(frame));
         }
+        if *self.tiny.lock() && !frame.is_note() {
+            let needed = frame.cost();
+            return Err(AppendError::TooLarge { frame, needed, capacity: 1 });
+        }
+        check(&frame);
         self.frames.lock().push(frame);
         Ok(())
+    }
+
+    fn take_missing(&self) -> Vec<Missing> {
+        std::mem::take(&mut self.missing.lock())
     }
 
     fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {
         std::thread::sleep(timeout.min(Duration::from_millis(5)));
         self.room().free >= bytes
+    }
+}
+
+/// What holds for every frame.
+fn check(frame: &Frame) {
+    let records: u64 = frame.tallies.iter().map(|tally| tally.records).sum();
+    assert_eq!(records, frame.records);
+    let unlike = |a: &Cover, b: &Cover| a.stream != b.stream || a.segment != b.segment;
+    for (number, cover) in frame.covers.iter().enumerate() {
+        assert!(frame.covers[..number].iter().all(|other| unlike(other, cover)), "{cover:?}");
     }
 }
 
@@ -93,6 +123,7 @@ pub(crate) struct Rig {
     pub(crate) sink: Arc<Kept>,
     pub(crate) pods: Arc<Pods>,
     pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
     pub(crate) tailer: Option<Tailer>,
 }
 
@@ -107,10 +138,12 @@ impl Rig {
             max_record_bytes: 1 << 20,
             metadata_timeout: Duration::from_secs(3600),
             attributes: Attributes::new(),
+            max_open_files: 10_000,
             positions: Vec::new(),
+            first_start: None,
         };
         let (sink, pods) = (Arc::default(), Arc::default());
-        Self { root, sink, pods, settings, tailer: None }
+        Self { root, sink, pods, settings, metrics: Metrics::default(), tailer: None }
     }
 
     pub(crate) fn with_metadata(mut self) -> Self {
@@ -122,8 +155,9 @@ impl Rig {
         let sink = Arc::clone(&self.sink) as Arc<dyn FrameSink>;
         let pods = Arc::clone(&self.pods) as Arc<dyn PodDirectory>;
         let codec = Arc::new(PreferredCodec::new(Codec::Zstd));
-        let tailer =
-            Tailer::start(self.settings.clone(), sink, pods, codec, Metrics::default()).unwrap();
+        self.metrics = Metrics::default();
+        let (settings, metrics) = (self.settings.clone(), self.metrics.clone());
+        let tailer = Tailer::start(settings, sink, pods, codec, metrics).unwrap();
         self.tailer = Some(tailer);
     }
 
@@ -139,7 +173,7 @@ impl Rig {
             list.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
         };
         let mut records = Vec::new();
-        for frame in self.sink.frames.lock().iter() {
+        for frame in self.sink.frames.lock().iter().filter(|frame| !frame.is_note()) {
             let bytes = decompress(frame.codec, &frame.payload, 64 << 20).unwrap();
             assert_eq!(bytes.len(), frame.uncompressed_len);
             let request = ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
@@ -162,6 +196,57 @@ impl Rig {
 
     pub(crate) fn bodies(&self) -> Vec<String> {
         self.records().into_iter().map(|record| record.body).collect()
+    }
+
+    /// What was lost, by reason.
+    pub(crate) fn losses(&self) -> BTreeMap<LossReason, Extent> {
+        let mut losses: BTreeMap<_, Extent> = BTreeMap::new();
+        for loss in self.sink.frames.lock().iter().flat_map(|frame| &frame.losses) {
+            losses.entry(loss.key.reason).or_default().add(loss.extent);
+        }
+        losses
+    }
+
+    /// Waits until this was lost, and nothing else.
+    #[track_caller]
+    pub(crate) fn wait_for_loss(&self, reason: LossReason, extent: Extent) {
+        let expected = BTreeMap::from([(reason, extent)]);
+        wait(|| self.losses() == expected, || format!("{:?}", self.losses()));
+    }
+
+    /// The positions that the frames in the queue say.
+    pub(crate) fn positions(&self) -> Vec<Cover> {
+        let mut last: HashMap<(StreamKey, SegmentId), Cover> = HashMap::new();
+        for cover in self.sink.frames.lock().iter().flat_map(|frame| &frame.covers) {
+            let key = (cover.stream.clone(), cover.segment);
+            if cover.state == SegmentState::Gone {
+                last.remove(&key);
+            } else {
+                last.insert(key, cover.clone());
+            }
+        }
+        last.into_values().collect()
+    }
+
+    /// The agent ends without a word. What is not in a frame is forgotten.
+    pub(crate) fn kill(&mut self) {
+        *self.sink.dead.lock() = true;
+        self.tailer = None;
+        *self.sink.dead.lock() = false;
+    }
+
+    /// The agent starts with what the queue kept.
+    pub(crate) fn restart(&mut self) {
+        self.settings.positions = self.positions();
+        self.settings.first_start.get_or_insert(0);
+        self.start();
+    }
+
+    /// Waits until so many streams are followed.
+    #[track_caller]
+    pub(crate) fn wait_for_streams(&self, count: usize) {
+        let tailer = self.tailer.as_ref().unwrap();
+        wait(|| tailer.status().streams == count, || format!("{:?}", tailer.status()));
     }
 
     #[track_caller]
@@ -192,6 +277,23 @@ pub(crate) fn let_age(path: &Path) {
 pub(crate) fn append(path: &Path, text: impl AsRef<[u8]>) {
     let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
     file.write_all(text.as_ref()).unwrap();
+}
+
+/// What the kubelet does with a rotated file, once there is a newer one.
+pub(crate) fn compress(plain: &Path) {
+    copy_compressed(plain);
+    fs::remove_file(plain).unwrap();
+}
+
+/// The first half of it: both are there for a while.
+pub(crate) fn copy_compressed(plain: &Path) {
+    let name = plain.file_name().unwrap().to_str().unwrap();
+    let (tmp, gz) =
+        (plain.with_file_name(format!("{name}.tmp")), plain.with_file_name(format!("{name}.gz")));
+    let mut encoder = GzEncoder::new(fs::File::create(&tmp).unwrap(), Compression::fast());
+    encoder.write_all(&fs::read(plain).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    fs::rename(&tmp, gz).unwrap();
 }
 
 pub(crate) fn line(text: &str) -> String {

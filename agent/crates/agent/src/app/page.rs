@@ -1,0 +1,118 @@
+//! What the admin port shows of the agent: readiness and `/status`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hawsepipe_cluster::Cluster;
+use hawsepipe_export::{State, StatusHandle};
+use hawsepipe_logs::Tailer;
+use hawsepipe_model::{Entry, LossKey};
+use hawsepipe_spool::{Lane, Spool};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::try_spool;
+use crate::admin::{Readiness, Shown};
+
+/// The agent's parts, as far as they have something to show.
+pub(crate) struct Page {
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) destinations: Vec<StatusHandle>,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) spool_path: PathBuf,
+    /// What was found when the spool was opened.
+    pub(crate) findings: Vec<String>,
+    pub(crate) tailer: Mutex<Option<Tailer>>,
+}
+
+impl Page {
+    fn problems(&self) -> Vec<String> {
+        let lanes = [self.spool.files(), self.spool.sampled()];
+        let mut problems: Vec<String> = lanes.into_iter().filter_map(Lane::problem).collect();
+        problems.dedup();
+        problems
+    }
+}
+
+impl Shown for Page {
+    fn readiness(&self) -> Readiness {
+        let mut messages = Vec::new();
+        let runs = self.tailer.lock().as_ref().is_some_and(Tailer::is_running);
+        if !runs {
+            messages.push("the log path does not run".to_owned());
+        }
+        let spool = try_spool(&self.spool_path);
+        if let Err(error) = &spool {
+            messages.push(error.to_string());
+        }
+        messages.extend(self.problems());
+        let ready = runs && spool.is_ok();
+        for status in self.destinations.iter().map(StatusHandle::get) {
+            if let (State::Blocked | State::Retrying, Some(reason)) = (status.state, status.reason)
+            {
+                messages.push(format!("destination {}: {reason}", status.name));
+            }
+        }
+        Readiness { ready, messages }
+    }
+
+    fn status(&self) -> Value {
+        let tailer = self.tailer.lock();
+        let running = tailer.as_ref().is_some_and(Tailer::is_running);
+        let logs = tailer.as_ref().map(Tailer::status).unwrap_or_default();
+        drop(tailer);
+        let destinations: Vec<_> = self.destinations.iter().map(StatusHandle::get).collect();
+        let losses: Vec<_> = self.spool.ledger().entries().map(loss).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "logs": {
+                "running": running,
+                "streams": logs.streams,
+                "openFiles": logs.open_files,
+                "waitingForMetadata": logs.waiting,
+                "blockedBySpool": logs.blocked,
+            },
+            "spool": {
+                "files": lane(self.spool.files()),
+                "sampled": lane(self.spool.sampled()),
+                "problems": self.problems(),
+                "findings": self.findings,
+            },
+            "losses": losses,
+            "destinations": destinations,
+            "kubernetes": self.cluster.as_ref().map(Cluster::status),
+        })
+    }
+}
+
+fn lane(lane: &Lane) -> Value {
+    let usage = lane.usage();
+    json!({
+        "frames": usage.frames,
+        "waitingBytes": usage.waiting,
+        "usedBytes": usage.used,
+        "maxBytes": usage.capacity,
+        "segments": usage.segments,
+    })
+}
+
+fn loss((key, entry): (&LossKey, &Entry)) -> Value {
+    let last = Timestamp::from_nanosecond(i128::from(entry.last_unix_nano)).ok();
+    let mut value = json!({
+        "namespace": &*key.namespace,
+        "pod": &*key.pod,
+        "reason": key.reason.name(),
+        "records": entry.extent.records,
+        "bytes": entry.extent.bytes,
+        "unknownExtent": entry.extent.unknown,
+        "last": last,
+    });
+    if let Some(destination) = &key.destination {
+        value["destination"] = json!(&**destination);
+    }
+    if !entry.words.is_empty() {
+        value["message"] = json!(&*entry.words);
+    }
+    value
+}
