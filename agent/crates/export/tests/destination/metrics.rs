@@ -115,7 +115,11 @@ async fn metrics_and_logs_of_one_queue_arrive_at_their_services_in_the_bytes_the
     assert_eq!(logs.lines(), ["before", "after"]);
     assert_eq!(metrics.requests(), [sent]);
     let status = running.status();
-    assert_eq!((status.frames, status.records, status.reencoded_frames), (3, 5, 0));
+    assert_eq!((status.frames, status.records, status.data_points), (3, 2, 3));
+    assert_eq!(status.reencoded_frames, 0);
+    let counted = running.metrics();
+    assert!(counted.contains(r#"export_records_total{destination="main"} 2"#), "{counted}");
+    assert!(counted.contains(r#"export_data_points_total{destination="main"} 3"#), "{counted}");
     assert!(running.queue.losses().is_empty());
 }
 
@@ -132,7 +136,7 @@ async fn data_points_refused_by_partial_success_are_counted_with_the_words() {
 
     assert_eq!(running.queue.told(), [("partial_success", String::new(), 2, 0)]);
     assert_eq!(&*running.queue.losses()[0].words, "unknown unit");
-    assert_eq!(running.status().records, 1);
+    assert_eq!(running.status().data_points, 1);
 }
 
 #[tokio::test]
