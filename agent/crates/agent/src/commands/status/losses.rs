@@ -129,7 +129,7 @@ lost, of what was written since the spool was made:
   (not known)    main         partial_success            2          0  2026-11-24T18:00:00Z  too old
   shop/(others)  -            spool_damage               0          0  2026-11-24T17:00:00Z  and once nobody knows how much
   shop/cart-1    -            deleted_before_read    12345  678901234  -                     and 2 times nobody knows how much
-  shop/cart-1    main         cut                          1          9  2026-11-24T16:00:00Z  they arrived, shorter by these bytes; at most 4 MiB
+  shop/cart-1    main         cut                        1          9  2026-11-24T16:00:00Z  they arrived, shorter by these bytes; at most 4 MiB
 ";
         assert_eq!(table(&losses).unwrap(), expected);
     }
