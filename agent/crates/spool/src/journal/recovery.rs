@@ -243,6 +243,7 @@ impl Gathered {
         let reader = SegmentReader::of(disk.open(&file_name(id))?, id)?;
         let bytes = reader.file_len()?;
         let mut frames: Option<std::ops::Range<u64>> = None;
+        let mut last = None;
         for scanned in reader.scan(0, bytes) {
             let found = match scanned? {
                 Scanned::Frame(found) => found,
@@ -260,7 +261,16 @@ impl Gathered {
                 frames = Some(start..meta.sequence + 1);
                 self.take_frame(&meta);
             } else if let Some(progress) = record.progress {
-                self.take_progress(&progress, id);
+                self.take_places(&progress);
+                last = Some(progress);
+            }
+        }
+        // What was said before the snapshot is in it. Of a segment the last word counts, which tells what is other than at
+        // its beginning.
+        if let Some(progress) = last.filter(|_| id >= self.snapshot_at) {
+            self.base = self.base.max(progress.base);
+            for (key, entry) in progress.ledger.iter().map(LossMeta::entry) {
+                self.ledger.set(key, entry);
             }
         }
         let at = self.expected;
@@ -285,17 +295,10 @@ impl Gathered {
         self.losses.extend(meta.losses().map(|loss| (meta.sequence, meta.at, loss)));
     }
 
-    fn take_progress(&mut self, progress: &Progress, segment: u64) {
+    fn take_places(&mut self, progress: &Progress) {
         for place in &progress.places {
             let known = self.progress.entry(place.destination.clone()).or_default();
             *known = (*known).max(place.next);
-        }
-        // What was said before the snapshot is in it.
-        if segment >= self.snapshot_at {
-            self.base = self.base.max(progress.base);
-            for (key, entry) in progress.ledger.iter().map(LossMeta::entry) {
-                self.ledger.set(key, entry);
-            }
         }
     }
 
