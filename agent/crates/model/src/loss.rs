@@ -263,6 +263,12 @@ impl Ledger {
         self.entries.iter()
     }
 
+    /// One sum.
+    #[must_use]
+    pub fn entry(&self, key: &LossKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
     /// Whether nothing was lost.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -33,6 +33,7 @@ use crate::disk::{Disk, Space};
 use crate::positions::Positions;
 use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot};
 use crate::segment::{FRAME_HEADER_BYTES, SegmentError, SegmentWriter};
+use crate::told::Told;
 
 /// A segment is rolled at this size, or at a sixteenth of a small lane.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -175,9 +176,7 @@ pub(crate) struct Journal<D: Disk> {
     settled: Positions,
     /// Losses of everything, and of what a snapshot tells: of frames before `base`, and all that destinations said.
     ledger: Ledger,
-    settled_ledger: Ledger,
-    /// The latter as the newest segment's snapshot tells of it.
-    told_ledger: Ledger,
+    told: Told,
     destinations: Vec<Destination>,
     /// How far they are stands in no record yet.
     unsaved: bool,
@@ -276,8 +275,9 @@ impl<D: Disk> Journal<D> {
             returned = dropped;
         }
         self.count(losses, now);
-        for ledger in [&mut self.ledger, &mut self.settled_ledger] {
-            returned.iter().for_each(|loss| ledger.take_back(loss));
+        for loss in &returned {
+            self.ledger.take_back(loss);
+            self.told.take_back(loss);
         }
         self.advance(Some(meta));
         self.note_progress();
@@ -294,14 +294,15 @@ impl<D: Disk> Journal<D> {
 
     /// Losses that are no frame's, but a destination's.
     fn count(&mut self, losses: &[Loss], now: u64) {
-        for ledger in [&mut self.ledger, &mut self.settled_ledger] {
-            losses.iter().for_each(|loss| ledger.add(loss, now));
+        for loss in losses {
+            self.ledger.add(loss, now);
+            self.told.add(loss, now);
         }
     }
 
     /// Writes down how far the destinations are, and what was lost.
     fn note_progress(&mut self) {
-        let changes = self.settled_ledger.changes_since(&self.told_ledger);
+        let changes = self.told.changes();
         let progress = Progress {
             places: self.places(),
             base: self.base,
@@ -339,7 +340,7 @@ impl<D: Disk> Journal<D> {
     /// A frame is settled by every destination.
     fn settle_for_all(&mut self, meta: &FrameMeta) {
         meta.covers().for_each(|cover| self.settled.apply(cover));
-        meta.losses().for_each(|loss| self.settled_ledger.add(&loss, meta.at));
+        meta.losses().for_each(|loss| self.told.add(&loss, meta.at));
     }
 
     /// Writes a record into the newest segment.
@@ -402,7 +403,7 @@ impl<D: Disk> Journal<D> {
             bytes: writer.len(),
         });
         self.writer = Some(writer);
-        self.told_ledger = self.settled_ledger.clone();
+        self.told.opened(id);
         self.unsaved = false;
         let (disk, base) = (Arc::clone(&self.disk), self.base);
         self.to_sync = Some(SyncJob { segment: id, base, file, disk });
@@ -416,7 +417,7 @@ impl<D: Disk> Journal<D> {
             next: self.next,
             positions: self.settled.iter().map(CoverMeta::from).collect(),
             places: self.places(),
-            ledger: self.settled_ledger.entries().map(LossMeta::from).collect(),
+            ledger: self.told.ledger().entries().map(LossMeta::from).collect(),
         }
     }
 
@@ -440,6 +441,7 @@ impl<D: Disk> Journal<D> {
             return;
         }
         self.durable = (job.segment, job.base);
+        self.told.synced(job.segment);
         let (segment, base) = self.durable;
         while let Some(oldest) = self.segments.front()
             && oldest.id < segment

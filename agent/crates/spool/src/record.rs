@@ -133,8 +133,8 @@ pub(crate) struct Progress {
     /// The first frame that some destination has not settled.
     #[prost(uint64, tag = "2")]
     pub(crate) base: u64,
-    /// Sums of losses, of frames before `base` and of what destinations said, that are others than in the snapshot that
-    /// the segment opens with; one that is 0 is gone.
+    /// Sums of losses, of frames before `base` and of what destinations said: all that changed since the last snapshot
+    /// that was synced when this was written; one that is 0 is gone.
     #[prost(message, repeated, tag = "3")]
     pub(crate) ledger: Vec<LossMeta>,
 }

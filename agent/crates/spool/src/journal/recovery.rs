@@ -16,6 +16,7 @@ use crate::disk::Disk;
 use crate::positions::Positions;
 use crate::record::{FrameMeta, LossMeta, Progress, Record, Snapshot};
 use crate::segment::{Scanned, SegmentError, SegmentReader, cut_torn_tail_of};
+use crate::told::Told;
 
 /// Why a lane cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +61,8 @@ struct Gathered {
     snapshot_at: u64,
     segments: VecDeque<SegmentInfo>,
     head: Positions,
-    /// Losses of frames before `base`, and of what destinations said.
-    ledger: Ledger,
-    base: u64,
+    /// The last word on losses since the snapshot.
+    last_word: Option<Progress>,
     /// Losses of frames at or behind the snapshot's base: number, time, loss.
     losses: Vec<(u64, u64, Loss)>,
     progress: BTreeMap<String, u64>,
@@ -97,7 +97,7 @@ impl<D: Disk> Journal<D> {
             gathered.read(&*disk, id, &mut recovered)?;
         }
         let has_reserve = disk.list()?.iter().any(|name| name == RESERVE);
-        let told = gathered.base;
+        let told = gathered.base();
         let mut journal = gathered.into_journal(disk, settings);
         journal.has_reserve = has_reserve;
         journal.settle_what_all_have(told)?;
@@ -212,19 +212,13 @@ impl Gathered {
     fn begin(snapshot: Snapshot, snapshot_at: u64) -> Self {
         let mut head = Positions::default();
         snapshot.positions.iter().for_each(|cover| head.apply(cover.into()));
-        let mut ledger = Ledger::default();
-        for sum in &snapshot.ledger {
-            let (key, entry) = sum.entry();
-            ledger.put(key, entry);
-        }
         let places = snapshot.places.iter();
         let progress = places.map(|place| (place.destination.clone(), place.next)).collect();
         Self {
             snapshot_at,
             segments: VecDeque::new(),
             head,
-            ledger,
-            base: snapshot.base,
+            last_word: None,
             losses: Vec::new(),
             progress,
             expected: snapshot.base,
@@ -265,13 +259,9 @@ impl Gathered {
                 last = Some(progress);
             }
         }
-        // What was said before the snapshot is in it. Of a segment the last word counts, which tells what is other than at
-        // its beginning.
+        // What was said before the snapshot is in it.
         if let Some(progress) = last.filter(|_| id >= self.snapshot_at) {
-            self.base = self.base.max(progress.base);
-            for (key, entry) in progress.ledger.iter().map(LossMeta::entry) {
-                self.ledger.set(key, entry);
-            }
+            self.last_word = Some(progress);
         }
         let at = self.expected;
         self.segments.push_back(SegmentInfo { id, frames: frames.unwrap_or(at..at), bytes });
@@ -302,8 +292,24 @@ impl Gathered {
         }
     }
 
+    /// The first frame whose losses are not in [`ledger`](Self::ledger).
+    fn base(&self) -> u64 {
+        self.snapshot.base.max(self.last_word.as_ref().map_or(0, |progress| progress.base))
+    }
+
+    /// Losses of frames before [`base`](Self::base), and of what destinations said.
+    fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::default();
+        let changes = self.last_word.iter().flat_map(|progress| &progress.ledger);
+        for (key, entry) in self.snapshot.ledger.iter().chain(changes).map(LossMeta::entry) {
+            ledger.set(key, entry);
+        }
+        ledger
+    }
+
     fn into_journal<D: Disk>(self, disk: Arc<D>, settings: Settings) -> Journal<D> {
-        let Self { snapshot, head, ledger, progress, mut gaps, missing, .. } = self;
+        let (told, ledger) = (self.base(), self.ledger());
+        let Self { snapshot, head, progress, mut gaps, missing, .. } = self;
         let mut settled = Positions::default();
         snapshot.positions.iter().for_each(|cover| settled.apply(cover.into()));
         let base = snapshot.base;
@@ -319,7 +325,7 @@ impl Gathered {
         let next = snapshot.next.max(self.expected).max(furthest);
         let mut all = ledger.clone();
         for (sequence, at, loss) in &self.losses {
-            if *sequence >= self.base {
+            if *sequence >= told {
                 all.add(loss, *at);
             }
         }
@@ -343,9 +349,8 @@ impl Gathered {
             base,
             head,
             settled,
-            told_ledger: Ledger::default(),
             ledger: all,
-            settled_ledger: ledger,
+            told: Told::new(ledger),
             destinations,
             unsaved: false,
             durable: (0, 0),
