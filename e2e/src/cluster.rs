@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -147,6 +147,45 @@ impl Cluster {
             Machine::Bare(_) => Bare::node_shell(script),
             Machine::Kind(_) => Kind::node_shell(script),
         }
+    }
+
+    /// The name of the node that [`Cluster::node_shell`] is about.
+    pub(crate) fn node(&self) -> &'static str {
+        match &self.machine {
+            Machine::Bare(_) => bare::NODE,
+            Machine::Kind(_) => kind::NODE,
+        }
+    }
+
+    /// A folder on that node for whoever needs one; it goes with the cluster, mounts below it too.
+    pub(crate) fn node_folder(&self) -> Result<String> {
+        match &self.machine {
+            Machine::Bare(_) => Ok(self.work.run_folder("node")?.display().to_string()),
+            Machine::Kind(_) => Ok("/var/hawsepipe-e2e".to_owned()),
+        }
+    }
+
+    /// The node's folder of pod logs, where this process can read it itself.
+    pub(crate) fn pod_logs(&self) -> Result<PathBuf> {
+        match &self.machine {
+            Machine::Bare(_) => Ok(PathBuf::from("/var/log/pods")),
+            Machine::Kind(_) => {
+                Err(NotPossible("the node's files are inside a container of kind").into())
+            }
+        }
+    }
+
+    /// Kills the agent's process on that node, with no help from the API server. How many there
+    /// were: none when it is just being started.
+    pub(crate) fn kill_agent(&self) -> Result<u32> {
+        // Only what runs in a pod: somebody may try the agent on this very machine.
+        let killed = self.node_shell(
+            "for group in $(grep -l kubepods /proc/[0-9]*/cgroup 2>/dev/null); do \
+             process=${group%/cgroup}; \
+             tr '\\0' ' ' 2>/dev/null <$process/cmdline | grep -q '^[^ ]*hawsepipe agent ' && \
+             kill -9 ${process#/proc/} 2>/dev/null && echo killed; done; true",
+        )?;
+        Ok(killed.lines().count() as u32)
     }
 
     /// A command that runs a program in a running container, with no help from the API server.

@@ -55,14 +55,19 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<()> {
 
 /// Installs it with these keys; the agents' one may be wrong.
 pub(crate) fn install(cluster: &Cluster, receiver_key: &str, agent_key: &str) -> Result<()> {
+    prepare(cluster, receiver_key, agent_key)?;
+    helm_upgrade(cluster, &json!({}))?;
+    wait_ready(cluster)
+}
+
+/// What an installation needs: the image, the namespace and the two Secrets in it.
+pub(crate) fn prepare(cluster: &Cluster, receiver_key: &str, agent_key: &str) -> Result<()> {
     load_image(cluster)?;
     if cluster.kubectl(&["get", "namespace", NAMESPACE]).is_err() {
         cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     }
     set_secret(cluster, RECEIVER_SECRET, receiver_key)?;
-    set_agent_key(cluster, agent_key)?;
-    helm_upgrade(cluster, &json!({}))?;
-    wait_ready(cluster)
+    set_agent_key(cluster, agent_key)
 }
 
 /// `helm upgrade --install` with the values of the suites and some more on top.

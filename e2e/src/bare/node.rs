@@ -98,6 +98,10 @@ pub(crate) fn kubelet(work: &Work, binaries: &Path, certs: &Certs) -> Result<Pro
         "containerLogMaxFiles": 3,
         "containerLogMaxSize": "1Mi",
         "containerLogMonitorInterval": "3s",
+        // What crashes is started again after a second, not after minutes: how an agent that is killed
+        // again and again resumes shall be seen, not how long the kubelet makes it wait.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
+        "featureGates": {"KubeletCrashLoopBackOffMax": true},
         "containerRuntimeEndpoint": format!("unix://{}", socket(work).display()),
         "enforceNodeAllocatable": [],
         "evictionHard": {
