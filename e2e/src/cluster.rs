@@ -141,7 +141,7 @@ impl Cluster {
         }
     }
 
-    /// Runs a shell script as root on the node that all pods of the suites run on.
+    /// Runs a shell script as root on the node that all pods of the suites run on, unless they ask for the second.
     pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
         match &self.machine {
             Machine::Bare(_) => Bare::node_shell(script),
@@ -162,6 +162,41 @@ impl Cluster {
         match &self.machine {
             Machine::Bare(_) => Ok(self.work.run_folder("node")?.display().to_string()),
             Machine::Kind(_) => Ok("/var/hawsepipe-e2e".to_owned()),
+        }
+    }
+
+    /// The second node's name. It has a kernel of its own, and a power switch.
+    pub(crate) fn second_node(&self) -> Result<&'static str> {
+        self.powered().map(|_| bare::second::NODE)
+    }
+
+    /// Runs a shell script as root on the second node.
+    pub(crate) fn second_shell(&self, script: &str) -> Result<String> {
+        self.powered()?.second_shell(script)
+    }
+
+    /// Cuts the second node's power.
+    pub(crate) fn cut_power(&self) -> Result<()> {
+        self.powered()?.cut_power()
+    }
+
+    /// Switches it on again; its pods follow.
+    pub(crate) fn restore_power(&self) -> Result<()> {
+        self.powered()?.restore_power()
+    }
+
+    /// What was on the second node's disk at each boot and at each call of this: folders like
+    /// /var/log/pods, with what was compressed unpacked.
+    pub(crate) fn surviving_logs(&self) -> Result<PathBuf> {
+        self.powered()?.surviving_logs()
+    }
+
+    fn powered(&self) -> Result<&Bare> {
+        match &self.machine {
+            Machine::Bare(bare) => Ok(bare),
+            Machine::Kind(_) => {
+                Err(NotPossible("a node whose power can be cut needs a kernel of its own").into())
+            }
         }
     }
 

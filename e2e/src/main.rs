@@ -74,6 +74,9 @@ enum Command {
         /// What decides the schedule; drawn and printed when it is not given
         #[arg(long)]
         seed: Option<u64>,
+        /// On which node
+        #[arg(long, value_enum, default_value = "fast")]
+        node: torture::Node,
         /// Torments to leave out, as in kills,disk
         #[arg(long, value_enum, value_delimiter = ',')]
         without: Vec<torture::Torment>,
@@ -122,9 +125,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             println!("{tally}");
             return Ok(tally.code());
         }
-        Command::Torture { minutes, seed, without, keep, cluster } => {
+        Command::Torture { minutes, seed, node, without, keep, cluster } => {
             let cluster = Cluster::up(&work, cluster)?;
-            let tally = torture::run(&cluster, &torture::Plan { minutes, seed, without, keep });
+            let tally =
+                torture::run(&cluster, &torture::Plan { minutes, seed, node, without, keep });
             println!("{tally}");
             return Ok(tally.code());
         }

@@ -169,14 +169,22 @@ pub(crate) fn random_key() -> Result<String> {
     crate::bare::random_hex()
 }
 
-/// The agent's only pod (the cluster has one node).
+/// The agent's pod on the node that the suites are about.
 pub(crate) fn agent_pod(cluster: &Cluster) -> Result<Value> {
+    agent_pod_on(cluster, cluster.node())
+}
+
+/// The agent's pod on a node.
+pub(crate) fn agent_pod_on(cluster: &Cluster, node: &str) -> Result<Value> {
     let pods =
         cluster.get(&["pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent"])?;
     let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    let pods: Vec<Value> =
-        pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
-    ensure!(pods.len() == 1, "{} agent pods on one node", pods.len());
+    let pods: Vec<Value> = pods
+        .into_iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .filter(|pod| pod["spec"]["nodeName"] == node)
+        .collect();
+    ensure!(pods.len() == 1, "{} agent pods on {node}", pods.len());
     pods.into_iter().next().context("no agent pod")
 }
 

@@ -5,6 +5,9 @@
 //! In: a running cluster, minutes and a seed. Out: a report, one line a promise, a tally. What always
 //! holds: the truth is what an independent watcher read in the node's files ([`watcher`]), never what
 //! the agent says of itself; and at the end everything that was taken away is there again.
+//!
+//! With `--node power` it all happens on the second node, whose power is cut instead; what can be known
+//! there is less ([`survivors`]).
 
 mod arrived;
 mod cri;
@@ -14,6 +17,7 @@ mod line;
 mod place;
 mod ranges;
 mod report;
+mod survivors;
 mod torments;
 mod verdict;
 mod watcher;
@@ -22,13 +26,14 @@ mod written;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use serde_json::json;
 
 use self::place::Place;
 use self::report::Outcome;
 use self::torments::Stage;
+use self::verdict::Truth;
 use self::watcher::Watcher;
 use crate::cluster::Cluster;
 use crate::promise::Tally;
@@ -36,7 +41,22 @@ use crate::release;
 use crate::workload::Namespace;
 use crate::{diagnose, wait};
 
+pub(crate) use self::line::Voice;
 pub(crate) use self::torments::Torment;
+
+/// Where it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Node {
+    /// The first node: fast, and the agent is killed
+    Fast,
+    /// The second node: slow, and its power is cut
+    Power,
+}
+
+/// What can happen on that node.
+const ON_FAST: &[Torment] =
+    &[Torment::Kills, Torment::Receiver, Torment::Disk, Torment::Api, Torment::Pods];
+const ON_POWER: &[Torment] = &[Torment::Power, Torment::Receiver, Torment::Api, Torment::Pods];
 
 /// What is to be done.
 pub(crate) struct Plan {
@@ -44,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) minutes: u64,
     /// Drawn when there is none.
     pub(crate) seed: Option<u64>,
+    /// Where.
+    pub(crate) node: Node,
     /// What is left out.
     pub(crate) without: Vec<Torment>,
     /// Whether everything is left as it is at the end.
@@ -82,62 +104,101 @@ fn tidy(cluster: &Cluster) -> Result<()> {
 }
 
 fn torture(cluster: &Cluster, plan: &Plan) -> Result<Outcome> {
-    let logs = cluster.pod_logs()?;
+    let is_slow = plan.node == Node::Power;
+    let node = if is_slow { cluster.second_node()? } else { cluster.node() };
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    println!("          seed {seed}, {} minutes", plan.minutes);
-    let torments: Vec<Torment> = Torment::value_variants()
-        .iter()
-        .copied()
-        .filter(|torment| !plan.without.contains(torment))
-        .collect();
+    println!("          seed {seed}, {} minutes on {node}", plan.minutes);
+    let possible = if is_slow { ON_POWER } else { ON_FAST }.iter().copied();
+    let torments: Vec<Torment> =
+        possible.filter(|torment| !plan.without.contains(torment)).collect();
+    // What cannot be watched is not begun.
+    let logs = cluster.pod_logs()?;
     release::load_image(cluster)?;
     let place = Place::create(cluster)?;
     let mut namespace = Namespace::create(cluster, "torture")?;
     if plan.keep {
         namespace.keep();
     }
-    wait::step("helm install", || install(cluster, &place, &namespace.name))?;
+    wait::step("helm install", || install(cluster, plan.node, &place, &namespace.name))?;
 
-    let watcher = Watcher::start(logs, &namespace.name);
+    let watcher = (!is_slow).then(|| Watcher::start(logs, &namespace.name));
     let whole = Duration::from_secs(plan.minutes * 60);
     let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + whole.as_secs();
-    namespace.apply(&writers::pods(cluster.node(), end))?;
+    namespace.apply(&writers::pods(node, end, is_slow))?;
     let stage = Stage {
         cluster,
         namespace: &namespace,
         place: &place,
-        node: cluster.node(),
+        node,
+        is_slow,
         end,
         until: Instant::now() + whole,
         whole,
     };
     let done = wait::step("torments", || torments::run(&stage, &torments, seed))?;
     std::thread::sleep(stage.until.saturating_duration_since(Instant::now()));
-    wait::step("the writers' end", || wait_for_silence(&stage, &watcher))?;
-    let written = watcher.stop()?;
+    let (written, truth) = match watcher {
+        Some(watcher) => {
+            wait::step("the writers' end", || wait_for_silence(&stage, &watcher))?;
+            (watcher.stop()?, Truth::All)
+        }
+        None => {
+            // They stop by the clock; what they wrote last is in the files a moment later.
+            std::thread::sleep(Duration::from_secs(10));
+            let found = cluster.surviving_logs()?;
+            (survivors::read(&found, &namespace.name)?, Truth::Survivors)
+        }
+    };
     release::wait_ready(cluster)?;
-    let (arrived, ledger, verdict) =
-        wait::step("what is left arrives", || drain::drain(cluster, &namespace.name, &written))?;
-    let outcome = Outcome { written, done, arrived, ledger, verdict };
+    let (arrived, ledger, verdict) = wait::step("what is left arrives", || {
+        drain::drain(cluster, &namespace.name, node, &written, truth)
+    })?;
+    let outcome = Outcome { written, truth, done, arrived, ledger, verdict };
     outcome.print();
     Ok(outcome)
 }
 
-fn install(cluster: &Cluster, place: &Place<'_>, namespace: &str) -> Result<()> {
+/// Whether what the second node's disk still had of a namespace's lines, at each boot and now that
+/// nothing is written any more, is at the receiver or in the ledger.
+pub(crate) fn check_survivors(cluster: &Cluster, namespace: &str) -> Result<()> {
+    let written = survivors::read(&cluster.surviving_logs()?, namespace)?;
+    let node = cluster.second_node()?;
+    let (arrived, _, verdict) = drain::drain(cluster, namespace, node, &written, Truth::Survivors)?;
+    println!(
+        "          {} lines survived, {} arrived, {} of these are in no file any more",
+        written.count(),
+        arrived.distinct,
+        verdict.vanished
+    );
+    ensure!(verdict.unaccounted.is_empty(), "{}", verdict.unaccounted.words());
+    ensure!(verdict.invented.is_empty(), "{}", verdict.invented.words());
+    ensure!(arrived.disordered == 0, "out of order: {:#?}", arrived.disorder);
+    Ok(())
+}
+
+fn install(cluster: &Cluster, node: Node, place: &Place<'_>, namespace: &str) -> Result<()> {
     let key = release::random_key()?;
     release::prepare(cluster, &key, &key)?;
     cluster.apply(&place.volume().to_string())?;
-    let here = json!({"kubernetes.io/hostname": cluster.node()});
+    // Where the power is cut, the spool is on the disk that this is about.
+    let (spool, agents) = match node {
+        Node::Fast => (place.spool(), cluster.node()),
+        Node::Power => ("/var/lib/hawsepipe".to_owned(), cluster.second_node()?),
+    };
+    if node == Node::Power {
+        cluster.second_shell(&format!("rm -rf {spool}"))?;
+    }
     release::helm_upgrade(
         cluster,
         &json!({
             "logs": {"include": [{"namespaces": [namespace]}]},
-            "spool": {"path": place.spool(), "files": {"maxBytes": "16MiB"}},
+            "nodeSelector": {"kubernetes.io/hostname": agents},
+            "spool": {"path": spool, "files": {"maxBytes": "16MiB"}},
             "receiver": {
                 "maxBytes": "16GiB",
                 "persistence": {"enabled": true, "existingClaim": place::CLAIM},
                 "resources": {"limits": {"memory": "1Gi"}},
-                "nodeSelector": here,
+                "nodeSelector": {"kubernetes.io/hostname": cluster.node()},
             },
         }),
     )?;

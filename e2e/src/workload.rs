@@ -110,6 +110,12 @@ pub(crate) fn pod(name: &str, labels: &Value, spec: &Value) -> Value {
     })
 }
 
+/// Sends a pod to a node, whatever keeps pods away from it.
+pub(crate) fn pin(pod: &mut Value, node: &str) {
+    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    pod["spec"]["tolerations"] = json!([{"operator": "Exists", "effect": "NoSchedule"}]);
+}
+
 /// A pod that runs once: it is not started again.
 pub(crate) fn once(mut spec: Value) -> Value {
     spec["restartPolicy"] = json!("Never");

@@ -40,7 +40,16 @@ pub(crate) struct ContainerLines {
     /// Whole lines.
     pub(crate) runs: BTreeMap<Run, Stream>,
     /// Lines that are not whole, by fingerprint, with an example of what they look like.
-    pub(crate) fragments: BTreeMap<u64, String>,
+    pub(crate) fragments: BTreeMap<u64, Fragment>,
+}
+
+/// A line that is not whole.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    /// What it looks like, shortened.
+    pub(crate) shown: String,
+    /// Whether it is the beginning of a line.
+    pub(crate) is_beginning: bool,
 }
 
 /// One output stream of one run.
@@ -71,7 +80,9 @@ impl Arrived {
         }
         let Some(container) = self.containers.get_mut(name) else { return };
         let Some(Line { run, number }) = Line::parse(body) else {
-            container.fragments.entry(line::fingerprint(body)).or_insert_with(|| shown(body));
+            let is_beginning = line::is_beginning(body);
+            let fragment = || Fragment { shown: shown(body), is_beginning };
+            container.fragments.entry(line::fingerprint(body)).or_insert_with(fragment);
             return;
         };
         let stream = container.runs.entry(run).or_default();

@@ -9,7 +9,7 @@ use crate::cluster::{self, Cluster};
 use crate::release::{self, RECEIVER_POD};
 use crate::torture::arrived::Arrived;
 use crate::torture::ledger::Ledger;
-use crate::torture::verdict::{self, Verdict};
+use crate::torture::verdict::{self, Truth, Verdict};
 use crate::torture::written::Written;
 use crate::wait;
 
@@ -19,7 +19,9 @@ use crate::wait;
 pub(crate) fn drain(
     cluster: &Cluster,
     namespace: &str,
+    node: &str,
     written: &Written,
+    truth: Truth,
 ) -> Result<(Arrived, Ledger, Verdict)> {
     const SHORT: Duration = Duration::from_secs(15);
     const LONG: Duration = Duration::from_secs(75);
@@ -29,8 +31,8 @@ pub(crate) fn drain(
         wait_until_nothing_comes(cluster, quiet, deadline)?;
         let mut arrived = read(cluster, namespace)?;
         let lines = arrived.of(namespace);
-        let ledger = read_ledger(cluster, namespace)?;
-        let verdict = verdict::judge(written, &lines, &ledger);
+        let ledger = read_ledger(cluster, namespace, node)?;
+        let verdict = verdict::judge(written, &lines, &ledger, truth);
         let over = quiet == LONG || Instant::now() > deadline;
         if over || verdict.unaccounted.is_empty() {
             arrived.distinct = verdict::distinct(&lines);
@@ -72,10 +74,10 @@ fn read(cluster: &Cluster, namespace: &str) -> Result<Arrived> {
     }
 }
 
-fn read_ledger(cluster: &Cluster, namespace: &str) -> Result<Ledger> {
+fn read_ledger(cluster: &Cluster, namespace: &str, node: &str) -> Result<Ledger> {
     let patience = Duration::from_secs(60);
     let status = wait::until("the agent's /status", patience, Duration::from_secs(1), || {
-        let pod = release::name(&release::agent_pod(cluster)?);
+        let pod = release::name(&release::agent_pod_on(cluster, node)?);
         release::admin(cluster, &pod, "status").map(Some)
     })?;
     let mut ledger = Ledger::default();

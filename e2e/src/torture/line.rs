@@ -46,6 +46,22 @@ impl Line {
     }
 }
 
+/// Whether it is at least the beginning of a line.
+pub(crate) fn is_beginning(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let words: Vec<&str> = text.splitn(5, ' ').collect();
+    let number = |word: &str| word.is_empty() || word.parse::<u64>().is_ok();
+    words.iter().enumerate().all(|(index, word)| match index {
+        0 => word.len() <= RUN_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        1 => matches!(*word, "" | "o" | "e"),
+        2 | 3 => number(word),
+        _ => {
+            let length = words[3].parse().unwrap_or(0);
+            body.len() < length && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
+    })
+}
+
 /// How long the name is that a run draws.
 const RUN_LENGTH: usize = 8;
 
@@ -61,6 +77,8 @@ pub(crate) fn fingerprint(body: &[u8]) -> u64 {
 pub(crate) struct Voice {
     /// Lines a second, each stream.
     pub(crate) per_second: u64,
+    /// How often in a second it writes; each time costs a process.
+    pub(crate) beats: u64,
     /// Bytes of a line.
     pub(crate) length: usize,
     /// Whether it writes to stderr too, a line for a line.
@@ -72,14 +90,28 @@ impl Voice {
     /// with the clock, so that the mean rate holds; what it could not write in a second it leaves
     /// out, or a slow machine would never come to the end.
     pub(crate) fn until(self, end: u64) -> String {
-        let per_second = self.per_second;
+        let Self { per_second, beats, .. } = self;
         self.script(&format!(
             "last = systime(); due = {per_second}; while ((now = systime()) < {end}) {{ \
              if (now > last) {{ due = n + {per_second}; last = now }} \
-             for (i = 0; i <= {per_second} / 8 && n < due; i++) line(); \
-             fflush(){both}; system(\"sleep 0.1\") }}",
-            both = if self.both { "; fflush(\"/dev/stderr\")" } else { "" },
+             for (i = 0; i <= {per_second} * 1.2 / {beats} && n < due; i++) line(); {rest} }}",
+            rest = self.rest(),
         ))
+    }
+
+    /// A script that writes so many lines, no faster than it should.
+    pub(crate) fn paced(self, lines: u64) -> String {
+        let Self { per_second, beats, .. } = self;
+        self.script(&format!(
+            "while (n < {lines}) {{ \
+             for (i = 0; i < {per_second} / {beats} && n < {lines}; i++) line(); {rest} }}",
+            rest = self.rest(),
+        ))
+    }
+
+    fn rest(self) -> String {
+        let both = if self.both { "fflush(\"/dev/stderr\"); " } else { "" };
+        format!("fflush(); {both}system(\"sleep {}\")", 1.0 / self.beats as f64)
     }
 
     /// A script that writes so many lines at once.
@@ -126,6 +158,10 @@ mod tests {
         for end in 0..line.len() {
             assert_eq!(Line::parse(&line[..end]), None, "cut at {end}");
         }
+        assert!((0..line.len()).all(|end| is_beginning(&line[..end])));
+        assert!(
+            !is_beginning(line) && !is_beginning(b"something else") && !is_beginning(&line[4..])
+        );
         assert_eq!(Line::parse(&[line.as_slice(), line.as_slice()].concat()), None);
         assert_eq!(Line::parse(whole()), None, "a byte is missing in the middle");
     }
@@ -133,8 +169,8 @@ mod tests {
     #[test]
     fn what_the_scripts_write_is_whole() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let voice = Voice { per_second: 40, length: 100, both: true };
-        for script in [voice.until(now.as_secs() + 2), voice.burst(40)] {
+        let voice = Voice { per_second: 40, beats: 10, length: 100, both: true };
+        for script in [voice.until(now.as_secs() + 2), voice.burst(40), voice.paced(40)] {
             let output = Command::new("busybox").args(["sh", "-c", &script]).output();
             // The workloads' image is made of busybox; without it there is nothing to check here.
             let Ok(output) = output else { return };

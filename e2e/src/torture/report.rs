@@ -6,13 +6,15 @@ use crate::torture::Plan;
 use crate::torture::arrived::Arrived;
 use crate::torture::ledger::Ledger;
 use crate::torture::torments::Done;
-use crate::torture::verdict::{self, Verdict};
+use crate::torture::verdict::{self, Truth, Verdict};
 use crate::torture::written::Written;
 
 /// Everything that is known at the end.
 pub(crate) struct Outcome {
     /// The truth.
     pub(crate) written: Written,
+    /// How sure it is.
+    pub(crate) truth: Truth,
     /// What was done to the node.
     pub(crate) done: Vec<Done>,
     /// What the receiver has.
@@ -31,16 +33,23 @@ const TRUTH: &str = "torture::the_truth_is_known_and_every_torment_happened";
 impl Outcome {
     /// Each promise and whether it held.
     pub(crate) fn promises(&self, plan: &Plan) -> Vec<(&'static str, Result<()>)> {
-        let Self { written, done, arrived, verdict, .. } = self;
+        let Self { written, truth, done, arrived, verdict, .. } = self;
+        let is_sure = *truth == Truth::All;
         let truth = || {
             ensure!(
-                written.missed.is_empty(),
+                !is_sure || written.missed.is_empty(),
                 "the watcher missed something, so that the truth is not known:\n  {}",
                 written.missed.join("\n  ")
             );
-            ensure!(written.strange.is_empty(), "no log lines: {:#?}", written.strange);
-            ensure!(written.repeated == 0, "{} lines were found twice", written.repeated);
-            ensure!(written.count() > 1_000 * plan.minutes, "only {} lines", written.count());
+            // A power cut leaves half lines, and what is found at two boots is found twice.
+            ensure!(!is_sure || written.strange.is_empty(), "no log lines: {:#?}", written.strange);
+            ensure!(
+                !is_sure || written.repeated == 0,
+                "{} lines were found twice",
+                written.repeated
+            );
+            let few = plan.minutes * if is_sure { 100_000 } else { 500 };
+            ensure!(written.count() > few, "only {} lines", written.count());
             for done in done {
                 ensure!(done.times > 0, "it never came to this: {}", done.what);
             }
@@ -65,7 +74,7 @@ impl Outcome {
 
     /// Prints the numbers.
     pub(crate) fn print(&self) {
-        let Self { written, done, arrived, ledger, verdict } = self;
+        let Self { written, truth, done, arrived, ledger, verdict } = self;
         let megabytes = written.bytes / 1_000_000;
         println!(
             "          written   {} lines, {megabytes} MB in {} files, by {} containers",
@@ -80,6 +89,12 @@ impl Outcome {
             "          missing   {} lines; the ledger says {} and {} times of unknown extent{known}",
             verdict.missing, total.records, total.unknown
         );
+        if *truth == Truth::Survivors {
+            println!(
+                "          vanished  {} of the received lines are in no file any more",
+                verdict.vanished
+            );
+        }
         for (reason, (lost, words)) in &ledger.reasons {
             let words = words.as_deref().unwrap_or_default();
             println!(

@@ -35,6 +35,8 @@ pub(crate) enum Torment {
     Api,
     /// Pods live for a moment; others are deleted while they write
     Pods,
+    /// The node's power is cut, again and again (only with --node power)
+    Power,
 }
 
 /// Where and for how long.
@@ -44,6 +46,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) place: &'a Place<'a>,
     /// The node that is tormented.
     pub(crate) node: &'a str,
+    /// Whether that one is slow.
+    pub(crate) is_slow: bool,
     /// When the writers stop, in seconds since 1970.
     pub(crate) end: u64,
     /// Until when something is done.
@@ -100,6 +104,9 @@ pub(crate) fn run(stage: &Stage<'_>, torments: &[Torment], seed: u64) -> Result<
 /// Whatever happened: everything is there again.
 fn heal(stage: &Stage<'_>) -> Result<()> {
     stage.place.free()?;
+    if stage.is_slow {
+        stage.cluster.restore_power()?;
+    }
     stage.cluster.start_api_server()?;
     scale_receiver(stage.cluster, 1)
 }
@@ -154,6 +161,7 @@ impl Player<'_> {
                 )
             }
             Torment::Pods => self.pods(random),
+            Torment::Power => self.power_cuts(random),
         }
     }
 
@@ -195,17 +203,57 @@ impl Player<'_> {
         Ok(done)
     }
 
+    /// The node needs a while until its pods run again, and the API server for it; then they run.
+    fn power_cuts(&self, random: &mut Rng) -> Result<Done> {
+        let mut done = Done { what: "the power was cut", ..Done::default() };
+        while self.sleep(between(random, Duration::from_secs(25), Duration::from_secs(75))) {
+            let off = between(random, Duration::ZERO, Duration::from_secs(5));
+            self.with_api(|| {
+                let lives = self.lives()?;
+                let begun = Instant::now();
+                self.stage.cluster.cut_power()?;
+                thread::sleep(off);
+                self.stage.cluster.restore_power()?;
+                let patience = Duration::from_secs(180);
+                wait::until("the pods to run again", patience, Duration::from_secs(1), || {
+                    Ok((self.lives()? > lives).then_some(()))
+                })?;
+                done.times += 1;
+                done.lasted += begun.elapsed();
+                Ok(())
+            })?;
+        }
+        Ok(done)
+    }
+
+    /// How often the loudest pod was started.
+    fn lives(&self) -> Result<Option<u64>> {
+        let pod = self.stage.cluster.get(&["pod", "loud", "-n", &self.stage.namespace.name])?;
+        let status = &pod["status"]["containerStatuses"][0];
+        let running = !status["state"]["running"].is_null();
+        Ok(status["restartCount"].as_u64().filter(|_| running))
+    }
+
     fn pods(&self, random: &mut Rng) -> Result<Done> {
         let mut done = Done { what: "pods came or went", ..Done::default() };
-        let Stage { cluster, namespace, node, end, .. } = *self.stage;
+        let Stage { cluster, namespace, node, is_slow, end, .. } = *self.stage;
+        let slower = if is_slow { 5 } else { 1 };
         let mut victims = VecDeque::new();
         let mut number = 0;
-        while self.sleep(between(random, Duration::from_secs(2), Duration::from_secs(8))) {
+        while self.sleep(between(
+            random,
+            Duration::from_secs(2) * slower,
+            Duration::from_secs(8) * slower,
+        )) {
             number += 1;
             let pod = if random.bool() {
-                writers::short_lived(&format!("short-{number}"), node, random.u64(20..4_000))
+                writers::short_lived(
+                    &format!("short-{number}"),
+                    node,
+                    random.u64(20..4_000) / u64::from(slower),
+                )
             } else {
-                writers::victim(&format!("victim-{number}"), node, end)
+                writers::victim(&format!("victim-{number}"), node, end, is_slow)
             };
             victims.push_back(crate::release::name(&pod));
             let gone = if victims.len() > 3 { victims.pop_front() } else { None };

@@ -3,6 +3,9 @@
 //! For each pod the lines that are missing at the receiver must be as many as the ledger says, or at
 //! least as many where the ledger says that it does not know how many. What the ledger says of pods
 //! that are gone it may have added to their namespace: then the sum must fit.
+//!
+//! After power cuts the truth is what [`super::survivors`] says: the ledger may then hold more than is
+//! missing, and lines may arrive that no file holds any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +25,8 @@ pub(crate) struct Verdict {
     pub(crate) unaccounted: Findings,
     /// Lines that arrived and were never written, in words.
     pub(crate) invented: Findings,
+    /// Lines that arrived and are in no file after a power cut.
+    pub(crate) vanished: u64,
 }
 
 /// Findings in words; many are only counted.
@@ -52,6 +57,15 @@ impl Findings {
     }
 }
 
+/// How sure the truth is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truth {
+    /// Every line that could ever be read.
+    All,
+    /// Those that the disk still had after power cuts.
+    Survivors,
+}
+
 /// What a pod misses.
 #[derive(Debug, Default)]
 struct Missing {
@@ -64,6 +78,7 @@ pub(crate) fn judge(
     written: &Written,
     arrived: &BTreeMap<Container, ContainerLines>,
     ledger: &Ledger,
+    truth: Truth,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let mut missing: BTreeMap<&str, Missing> = BTreeMap::new();
@@ -91,10 +106,10 @@ pub(crate) fn judge(
         }
     }
     for (container, came) in arrived {
-        find_invented(written, container, came, &mut verdict.invented);
+        find_invented(written, container, came, truth, &mut verdict);
     }
     verdict.missing = missing.values().map(|missing| missing.lines).sum();
-    compare(&missing, ledger, &mut verdict.unaccounted);
+    compare(&missing, ledger, truth, &mut verdict.unaccounted);
     verdict
 }
 
@@ -102,7 +117,8 @@ fn find_invented(
     written: &Written,
     container: &Container,
     came: &ContainerLines,
-    invented: &mut Findings,
+    truth: Truth,
+    verdict: &mut Verdict,
 ) {
     let pod = &container.pod;
     let runs = written.lines.get(container);
@@ -111,19 +127,30 @@ fn find_invented(
             Some(numbers) => stream.numbers.without(numbers),
             None => stream.numbers.clone(),
         };
-        if !more.is_empty() {
-            invented.push(format!("{pod}, {run}: {more} arrived and was not written"));
+        if truth == Truth::Survivors {
+            verdict.vanished += more.len();
+        } else if !more.is_empty() {
+            verdict.invented.push(format!("{pod}, {run}: {more} arrived and was not written"));
         }
     }
-    for (print, shown) in &came.fragments {
+    for (print, fragment) in &came.fragments {
         let key = (container.clone(), *print);
-        if !written.fragments.contains(&key) && !written.open_ends.contains(&key) {
-            invented.push(format!("{pod}: {shown} arrived and was not written like this"));
+        let known = written.fragments.contains(&key) || written.open_ends.contains(&key);
+        let shown = &fragment.shown;
+        if truth == Truth::Survivors && fragment.is_beginning {
+            verdict.vanished += u64::from(!known);
+        } else if !known {
+            verdict.invented.push(format!("{pod}: {shown} arrived and was not written like this"));
         }
     }
 }
 
-fn compare(missing: &BTreeMap<&str, Missing>, ledger: &Ledger, unaccounted: &mut Findings) {
+fn compare(
+    missing: &BTreeMap<&str, Missing>,
+    ledger: &Ledger,
+    truth: Truth,
+    unaccounted: &mut Findings,
+) {
     let folded = ledger.pods.get("").copied();
     let mut left = 0;
     let named = ledger.pods.keys().map(String::as_str).filter(|pod| !pod.is_empty());
@@ -133,6 +160,9 @@ fn compare(missing: &BTreeMap<&str, Missing>, ledger: &Ledger, unaccounted: &mut
         let Lost { records, unknown } = ledger.pods.get(pod).copied().unwrap_or_default();
         let Missing { lines, words } = missing.get(pod).unwrap_or(&none);
         if *lines < records {
+            if truth == Truth::Survivors {
+                continue;
+            }
             unaccounted
                 .push(format!("{pod}: {lines} lines are missing, and the ledger says {records}"));
         } else if *lines > records && unknown == 0 {
@@ -149,7 +179,7 @@ fn compare(missing: &BTreeMap<&str, Missing>, ledger: &Ledger, unaccounted: &mut
         }
     }
     if let Some(Lost { records, unknown }) = folded
-        && (left < records || (left > records && unknown == 0))
+        && ((left < records && truth == Truth::All) || (left > records && unknown == 0))
     {
         unaccounted.push(format!(
             "pods that the ledger does not name miss {left} lines, and for their namespace it says \
@@ -196,7 +226,7 @@ mod tests {
         }
         let mut ledger = Ledger::default();
         ledger.add(&format!("{{\"losses\": [{losses}]}}"), "ns").unwrap();
-        judge(&truth, &arrived.of("ns"), &ledger)
+        judge(&truth, &arrived.of("ns"), &ledger, Truth::All)
     }
 
     fn entry(pod: &str, records: u64, unknown: u64) -> String {

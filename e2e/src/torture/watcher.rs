@@ -72,6 +72,14 @@ impl Watcher {
     }
 }
 
+/// Reads what is in a folder like that of pod logs, and adds it.
+pub(crate) fn read_once(root: PathBuf, namespace: &str, written: Written) -> Result<Written> {
+    let mut node = Node::new(root, namespace);
+    node.written = written;
+    node.look()?;
+    Ok(node.finish())
+}
+
 /// What is known of the node's files.
 struct Node {
     root: PathBuf,
@@ -139,7 +147,14 @@ impl Node {
     }
 
     fn finish(mut self) -> Written {
-        for folder in self.folders.into_values() {
+        for mut folder in self.folders.into_values() {
+            for open in folder.files {
+                // The beginning of a line that nobody goes on writing.
+                let (container, open_ends) = (&folder.container, &mut self.written.open_ends);
+                folder.joiner.line(open.restart, &open.rest, |body| {
+                    open_ends.insert((container.clone(), line::fingerprint(body)));
+                });
+            }
             for body in folder.joiner.open_ends() {
                 let end = (folder.container.clone(), line::fingerprint(&body));
                 self.written.open_ends.insert(end);

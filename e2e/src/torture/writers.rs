@@ -22,7 +22,11 @@ struct Writer {
 }
 
 const fn voice(per_second: u64, length: usize) -> Voice {
-    Voice { per_second, length, both: false }
+    Voice { per_second, beats: 10, length, both: false }
+}
+
+const fn slow(per_second: u64, length: usize) -> Voice {
+    Voice { per_second, beats: 1, length, both: false }
 }
 
 /// 1.2 MB/s and 4,500 lines/s together: more than five million lines in twenty minutes.
@@ -42,8 +46,17 @@ const NODE: &[Writer] = &[
     Writer { name: "crashing", voice: voice(0, 200), life: Life::Crashing { lines: 300 } },
 ];
 
+/// The same for a node on which a system call takes 65 µs: 20 KB/s and 120 lines/s.
+const SLOW_NODE: &[Writer] = &[
+    Writer { name: "loud", voice: slow(60, 250), life: Life::Long },
+    Writer { name: "medium", voice: slow(20, 120), life: Life::Long },
+    Writer { name: "both", voice: Voice { both: true, ..slow(10, 100) }, life: Life::Long },
+    Writer { name: "long-lines", voice: slow(1, 40_000), life: Life::Long },
+    Writer { name: "quiet", voice: slow(1, 100), life: Life::Long },
+];
+
 /// The pods that write until `end` (seconds since 1970), on the node of that name.
-pub(crate) fn pods(node: &str, end: u64) -> Vec<Value> {
+pub(crate) fn pods(node: &str, end: u64, is_slow: bool) -> Vec<Value> {
     let of = |writer: &Writer| {
         let script = match writer.life {
             Life::Long => format!("{}; {STAY}", writer.voice.until(end)),
@@ -54,12 +67,13 @@ pub(crate) fn pods(node: &str, end: u64) -> Vec<Value> {
         };
         pod(writer.name, node, &script)
     };
-    NODE.iter().map(of).collect()
+    if is_slow { SLOW_NODE } else { NODE }.iter().map(of).collect()
 }
 
 /// A pod that is deleted while it writes.
-pub(crate) fn victim(name: &str, node: &str, end: u64) -> Value {
-    pod(name, node, &format!("{}; {STAY}", voice(200, 150).until(end)))
+pub(crate) fn victim(name: &str, node: &str, end: u64, is_slow: bool) -> Value {
+    let voice = if is_slow { slow(20, 150) } else { voice(200, 150) };
+    pod(name, node, &format!("{}; {STAY}", voice.until(end)))
 }
 
 /// A pod that is gone as soon as it has written.
@@ -71,9 +85,9 @@ pub(crate) fn short_lived(name: &str, node: &str, lines: u64) -> Value {
 
 fn pod(name: &str, node: &str, script: &str) -> Value {
     let mut spec = pod_spec(&[container("c", script)]);
-    spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
-    spec["tolerations"] = json!([{"operator": "Exists", "effect": "NoSchedule"}]);
     // Whoever is deleted writes until it is killed.
     spec["terminationGracePeriodSeconds"] = json!(1);
-    workload::pod(name, &json!({"torture": "yes"}), &spec)
+    let mut pod = workload::pod(name, &json!({"torture": "yes"}), &spec);
+    workload::pin(&mut pod, node);
+    pod
 }
