@@ -139,14 +139,13 @@ fn torture(cluster: &Cluster, plan: &Plan) -> Result<Outcome> {
     std::thread::sleep(stage.until.saturating_duration_since(Instant::now()));
     let (written, truth) = match watcher {
         Some(watcher) => {
-            wait::step("the writers' end", || wait_for_silence(&stage, &watcher))?;
+            wait_for_silence(&stage, || Ok(watcher.bytes()))?;
             (watcher.stop()?, Truth::All)
         }
         None => {
-            // They stop by the clock; what they wrote last is in the files a moment later.
-            std::thread::sleep(Duration::from_secs(10));
-            let found = cluster.surviving_logs()?;
-            (survivors::read(&found, &namespace.name)?, Truth::Survivors)
+            let found = || survivors::read(&cluster.surviving_logs()?, &namespace.name);
+            wait_for_silence(&stage, || Ok(found()?.count()))?;
+            (found()?, Truth::Survivors)
         }
     };
     release::wait_ready(cluster)?;
@@ -207,10 +206,12 @@ fn install(cluster: &Cluster, node: Node, place: &Place<'_>, namespace: &str) ->
 
 /// Waits until nothing is written any more, and nobody is left who would still begin: the kubelet may
 /// have learned of a pod only when the API server was back.
-fn wait_for_silence(stage: &Stage<'_>, watcher: &Watcher) -> Result<()> {
+fn wait_for_silence(stage: &Stage<'_>, progress: impl Fn() -> Result<u64>) -> Result<()> {
+    const SILENT: Duration = Duration::from_secs(8);
     let patience = Duration::from_secs(180);
+    let second = Duration::from_secs(1);
     let namespace = &stage.namespace.name;
-    wait::until("every pod to have begun", patience, Duration::from_secs(1), || {
+    wait::until("every pod to have begun", patience, second, || {
         let pods = stage.cluster.get(&["pods", "-n", namespace])?;
         let mut pods = pods["items"].as_array().into_iter().flatten();
         let waiting = pods.any(|pod| {
@@ -218,12 +219,14 @@ fn wait_for_silence(stage: &Stage<'_>, watcher: &Watcher) -> Result<()> {
         });
         Ok((!waiting).then_some(()))
     })?;
-    let mut last = (watcher.bytes(), Instant::now());
-    wait::until_true("the writers to stop", patience, || {
-        let now = watcher.bytes();
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        last.1.elapsed() > Duration::from_secs(8)
+    let mut last = (progress()?, Instant::now());
+    wait::step("the writers' end", || {
+        wait::until("the writers to stop", patience, second, || {
+            let now = progress()?;
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            Ok((last.1.elapsed() > SILENT).then_some(()))
+        })
     })
 }
