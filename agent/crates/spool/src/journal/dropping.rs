@@ -35,7 +35,8 @@ impl<D: Disk> Journal<D> {
             if place.next >= end {
                 continue;
             }
-            let from = place.next.max(oldest.frames.start);
+            // Frames between the segments may be gone.
+            let from = place.next;
             let (name, in_hand) = (Arc::clone(&place.name), place.in_hand);
             let lost = |meta: &FrameMeta| meta.lost(Some(&name), LossReason::SpoolFull);
             let held = || metas.iter().filter(|meta| meta.sequence >= from);

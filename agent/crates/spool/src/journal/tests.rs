@@ -281,8 +281,8 @@ impl World {
     fn read_on(&mut self) {
         let (mut found, mut covers, mut losses) = (Runs::new(), Vec::new(), Vec::new());
         let mut read = self.read;
-        for index in 0..STREAMS {
-            let (from, end) = (self.read[index], self.written[index]);
+        for (index, from) in self.read.into_iter().enumerate() {
+            let end = self.written[index];
             if from == end || self.rng.u8(0..3) == 0 {
                 continue;
             }

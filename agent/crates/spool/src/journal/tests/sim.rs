@@ -122,9 +122,8 @@ impl SimDisk {
             for start in (0..len).step_by(PAGE) {
                 let end = (start + PAGE).min(len);
                 let source = if rng.bool() { &inode.live } else { &inode.synced };
-                for at in start..end {
-                    data[at] = source.get(at).copied().unwrap_or(0);
-                }
+                let known = source.get(start..source.len().min(end)).unwrap_or_default();
+                data[start..start + known.len()].copy_from_slice(known);
             }
             inode.live.clone_from(&data);
             inode.synced = data;
