@@ -89,8 +89,10 @@ pub(crate) struct ContainerStream {
     restored: HashMap<SegmentId, Cover>,
     /// Covers of segments that were left while a line was open that began in them.
     left: Vec<Cover>,
-    /// Segments that are not on the disk any more: their positions need not be kept.
-    forgotten: Vec<Cover>,
+    /// Covers that say no more than that a segment is there, from where on it will be read, or that it is not there any more.
+    notices: Vec<Cover>,
+    /// A segment is there that the queue does not know of: should it be deleted while no agent runs, that must be seen.
+    fresh: bool,
     /// What was lost and is not told yet.
     lost: Vec<Loss>,
     /// Paths that could not be opened and were said to be so.
@@ -146,7 +148,8 @@ impl ContainerStream {
             done: HashMap::new(),
             restored: HashMap::new(),
             left: Vec::new(),
-            forgotten: Vec::new(),
+            notices: Vec::new(),
+            fresh: false,
             lost: Vec::new(),
             refused: HashSet::new(),
             joiner,
@@ -321,8 +324,11 @@ impl ContainerStream {
                 framer.cover(cover);
             }
         }
-        for cover in self.forgotten.drain(..) {
+        for cover in self.notices.drain(..) {
             framer.cover(cover);
+        }
+        if std::mem::take(&mut self.fresh) {
+            framer.hasten();
         }
         for loss in self.lost.drain(..) {
             framer.lose(&loss);

@@ -203,9 +203,7 @@ impl Worker {
             self.framer.lose(loss);
         }
         for id in ids {
-            if begin != Begin::Start
-                && let Some(stream) = self.discovery.get_mut(id)
-            {
+            if let Some(stream) = self.discovery.get_mut(id) {
                 stream.tell(&mut self.framer);
             }
             self.make_ready(id);
@@ -237,6 +235,7 @@ impl Worker {
             for id in self.discovery.scan_dir(dir, &mut around) {
                 if let Some(stream) = self.discovery.get_mut(id) {
                     stream.hold();
+                    stream.tell(&mut self.framer);
                 }
                 self.make_ready(id);
                 self.discovery.close_some();

@@ -222,17 +222,23 @@ impl ContainerStream {
         // A runtime wrote into a renamed file after it was left: the rest is read, late but not lost.
         if let Some(done) = self.done.remove(&id) {
             segment.begin_at(done.read);
-        } else if is_older(own, compressed, begin) {
-            segment.begin_at(segment.len().unwrap_or(size));
-            let end = segment.told;
-            if segment.name.rotated.is_some() {
-                self.left.push(segment.cover(&self.key, end, SegmentState::Finished));
-                self.pass_over(segment, end.upper());
-                return;
-            }
-            self.left.push(segment.cover(&self.key, end, SegmentState::Open));
+            self.take_in(segment, keep);
+            return;
         }
-        self.take_in(segment, keep);
+        let older = is_older(own, compressed, begin);
+        if older {
+            segment.begin_at(segment.len().unwrap_or(size));
+        }
+        let passed = older && segment.name.rotated.is_some();
+        let state = if passed { SegmentState::Finished } else { SegmentState::Open };
+        let begins = segment.told;
+        self.notices.push(segment.cover(&self.key, begins, state));
+        self.fresh = true;
+        if passed {
+            self.pass_over(segment, begins.upper());
+        } else {
+            self.take_in(segment, keep);
+        }
     }
 
     /// Opens a segment at the position that was kept of it.
@@ -285,12 +291,12 @@ impl ContainerStream {
 
     /// Forgets what is not in the folder any more.
     pub(super) fn forget(&mut self, present: &HashSet<SegmentId>) {
-        let Self { done, key, forgotten, .. } = self;
+        let Self { done, key, notices, .. } = self;
         done.retain(|id, done| {
             let here = present.contains(id);
             if !here {
                 let read = Position { stdout: done.read, stderr: done.read };
-                forgotten.push(gone(key, *id, read));
+                notices.push(gone(key, *id, read));
             }
             here
         });
@@ -308,7 +314,7 @@ impl ContainerStream {
                 let (dir, from) = (self.dir.clone(), cover.position.lower());
                 self.lose(LossReason::DeletedBeforeRead, &dir, (from, None), Extent::UNKNOWN);
             }
-            self.forgotten.push(gone(&self.key, id, cover.position));
+            self.notices.push(gone(&self.key, id, cover.position));
         }
     }
 }

@@ -185,6 +185,8 @@ impl ContainerStream {
         self.joiner.flush(&mut |line| framer.push(line));
         self.joiner.begin_segment(Position::default());
         self.cover(framer, SegmentState::Open);
+        // The position that was told before is none of this content.
+        framer.hasten();
     }
 
     /// Puts how far the first segment was read into the frame.

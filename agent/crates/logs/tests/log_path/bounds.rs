@@ -4,7 +4,9 @@ use std::fs;
 
 use hawsepipe_model::{Extent, LossReason};
 
-use crate::rig::{CAPACITY, Rig, append, compress, let_age, line, lines, numbers, wait};
+use crate::rig::{
+    CAPACITY, Rig, age, append, compress, is_held, let_age, line, lines, numbers, wait,
+};
 
 #[test]
 fn deleted_files_pin_no_more_of_the_disk_than_they_may_and_what_is_let_go_is_counted_exactly() {
@@ -46,10 +48,12 @@ fn of_a_line_that_is_let_go_in_its_middle_nothing_is_counted_twice() {
     append(&dir.join("0.log"), "2026-11-22T10:00:00Z stdout P two \n");
     append(&dir.join("0.log"), "2026-11-22T10:00:00Z stderr F more\n");
     append(&dir.join("0.log"), "2026-11-22T10:00:00Z stdout F three\n");
+    append(&dir.join("0.log"), "2026-11-22T10:00:00Z stderr P without an end\n");
     append(&dir.join("0.log"), "2026-11-22T10:00:00Z stdout F no newline");
     fs::remove_dir_all(rig.root.path().join("ns_pod_uid")).unwrap();
-    let bytes = "one two three".len() + "more".len() + "no newline".len();
-    rig.wait_for_loss(LossReason::UnlinkedOverBudget, Extent::known(3, bytes as u64));
+    let lost = ["one two three", "more", "without an end", "no newline"];
+    let bytes: usize = lost.iter().map(|line| line.len()).sum();
+    rig.wait_for_loss(LossReason::UnlinkedOverBudget, Extent::known(4, bytes as u64));
 }
 
 #[test]
@@ -68,9 +72,9 @@ fn what_the_kubelet_has_compressed_is_read_on_in_the_copy_before_anything_is_let
     append(&dir.join("0.log"), lines(2000..2010));
     let tailer = rig.tailer.as_ref().unwrap();
     wait(|| tailer.status().open_files == 3, || format!("{:?}", tailer.status()));
-    compress(&dir.join("0.log.20261122-100000"));
-    let pinned = rig.metrics.clone();
-    wait(|| pinned.pinned_bytes() == 0, || pinned.pinned_bytes().to_string());
+    let rotated = dir.join("0.log.20261122-100000");
+    compress(&rotated);
+    wait(|| !is_held(&rotated), || rig.metrics.pinned_bytes().to_string());
     *rig.sink.full.lock() = false;
     rig.wait_for(2010);
     assert_eq!(rig.bodies(), numbers(0..2010));
@@ -124,12 +128,40 @@ fn a_closed_file_that_was_compressed_meanwhile_is_read_on_in_the_copy() {
     }
     rig.wait_for_streams(6);
     append(&dir.join("0.log"), lines(10..20));
+    append(&rig.container("ns_other0_uid0", "c").join("0.log"), lines(100..110));
+    wait(|| !is_held(&dir.join("0.log")), String::new);
     fs::rename(dir.join("0.log"), dir.join("0.log.20261122-100000")).unwrap();
-    append(&dir.join("0.log"), lines(20..30));
     compress(&dir.join("0.log.20261122-100000"));
+    append(&dir.join("0.log"), lines(20..30));
     *rig.sink.full.lock() = false;
-    rig.wait_for(30);
-    assert_eq!(rig.bodies(), numbers(0..30));
+    rig.wait_for(40);
+    let of_pod = rig.records().into_iter().filter(|record| record.text("k8s.pod.name") == "pod");
+    assert!(of_pod.map(|record| record.body).eq(numbers(0..30)));
+    assert!(rig.losses().is_empty(), "{:?}", rig.losses());
+}
+
+#[test]
+fn a_closed_file_that_no_event_tells_of_is_found_under_its_new_name() {
+    let mut rig = Rig::new();
+    rig.settings.max_open_files = 1;
+    let dir = rig.container("ns_pod_uid", "c");
+    // A link makes the folder one that is looked at in turn.
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), dir.join("0.log")).unwrap();
+    age(elsewhere.path());
+    let live = dir.join("1.log");
+    append(&live, lines(0..10));
+    rig.start();
+    rig.wait_for(10);
+    append(&rig.container("ns_other_uid2", "c").join("0.log"), lines(100..110));
+    rig.wait_for(20);
+    wait(|| !is_held(&live), String::new);
+    append(&live, lines(10..20));
+    fs::rename(&live, dir.join("1.log.20261122-100000")).unwrap();
+    append(&live, lines(20..30));
+    rig.wait_for(40);
+    let of_pod = rig.records().into_iter().filter(|record| record.text("k8s.pod.name") == "pod");
+    assert!(of_pod.map(|record| record.body).eq(numbers(0..30)));
     assert!(rig.losses().is_empty(), "{:?}", rig.losses());
 }
 
@@ -147,10 +179,7 @@ fn a_file_that_is_deleted_soon_is_read_before_others() {
     for number in 0..3 {
         let rotated = dir.join(format!("0.log.20261122-10000{number}"));
         append(&rotated, lines(0..many / 3));
-        // A rotation that is long over: nobody writes into it any more.
-        let file = fs::OpenOptions::new().append(true).open(&rotated).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60))
-            .unwrap();
+        age(&rotated);
     }
     append(&dir.join("0.log"), lines(0..10));
     let tailer = rig.tailer.as_ref().unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::rig::{Rig, append, compress, line, lines, numbers, wait};
+use crate::rig::{Rig, age, append, compress, line, lines, numbers, wait};
 
 #[test]
 fn reading_goes_on_in_the_plain_the_renamed_and_the_compressed_file() {
@@ -134,4 +134,37 @@ fn nothing_is_remembered_of_what_is_gone() {
     rig.wait_for(11);
     let streams: Vec<_> = rig.positions().iter().map(|cover| cover.stream.to_string()).collect();
     assert_eq!(streams, ["ns_other_uid2/c"]);
+}
+
+#[test]
+fn what_was_written_into_a_renamed_file_after_it_was_left_is_found_in_its_copy() {
+    for killed in [false, true] {
+        let mut rig = Rig::new();
+        let dir = rig.container("ns_pod_uid", "c");
+        let rotated = dir.join("0.log.20261122-100000");
+        append(&rotated, lines(0..10));
+        age(&rotated);
+        append(&dir.join("0.log"), lines(10..20));
+        rig.start();
+        rig.wait_for(20);
+        let tailer = rig.tailer.as_ref().unwrap();
+        wait(|| tailer.status().open_files == 1, || format!("{:?}", tailer.status()));
+        if killed {
+            rig.kill();
+        }
+        // The copy holds more than the original did when it was looked at last.
+        let name = rotated.file_name().unwrap();
+        let aside = tempfile::tempdir_in(rig.root.path().parent().unwrap()).unwrap();
+        append(&aside.path().join(name), lines(0..10) + &lines(20..25));
+        compress(&aside.path().join(name));
+        let gz = dir.join("0.log.20261122-100000.gz");
+        fs::rename(aside.path().join("0.log.20261122-100000.gz"), gz).unwrap();
+        fs::remove_file(&rotated).unwrap();
+        if killed {
+            rig.restart();
+        }
+        rig.wait_for(25);
+        assert_eq!(rig.bodies(), numbers(0..25));
+        assert!(rig.losses().is_empty(), "{:?}", rig.losses());
+    }
 }

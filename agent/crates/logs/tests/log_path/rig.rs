@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -36,6 +36,8 @@ pub(crate) struct Kept {
     /// Frames with lines are larger than it could ever take.
     pub(crate) tiny: Mutex<bool>,
     pub(crate) used: Mutex<usize>,
+    /// How often something was not taken.
+    pub(crate) refused: Mutex<u64>,
     pub(crate) missing: Mutex<Vec<Missing>>,
 }
 
@@ -49,6 +51,7 @@ impl FrameSink for Kept {
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
         let unlimited = frame.is_note() || !frame.replaces.is_empty();
         if *self.dead.lock() || (*self.full.lock() && !unlimited) {
+            *self.refused.lock() += 1;
             return Err(AppendError::Full(frame));
         }
         if *self.tiny.lock() && !frame.is_note() {
@@ -242,6 +245,12 @@ impl Rig {
         self.start();
     }
 
+    /// Waits until the queue has refused something.
+    #[track_caller]
+    pub(crate) fn wait_for_refusal(&self) {
+        wait(|| *self.sink.refused.lock() > 0, String::new);
+    }
+
     /// Waits until so many streams are followed.
     #[track_caller]
     pub(crate) fn wait_for_streams(&self, count: usize) {
@@ -294,6 +303,20 @@ pub(crate) fn copy_compressed(plain: &Path) {
     encoder.write_all(&fs::read(plain).unwrap()).unwrap();
     encoder.finish().unwrap();
     fs::rename(&tmp, gz).unwrap();
+}
+
+/// Whether this process holds a file open that is, or was, under this path.
+pub(crate) fn is_held(path: &Path) -> bool {
+    let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut targets = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    let deleted = format!("{} (deleted)", path.display());
+    targets.any(|target| target == path || target.as_os_str() == deleted.as_str())
+}
+
+/// Makes a file look as if nobody had written to it for long: a rotation that is over.
+pub(crate) fn age(path: &Path) {
+    let file = OpenOptions::new().append(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
 }
 
 pub(crate) fn line(text: &str) -> String {

@@ -103,6 +103,24 @@ fn a_file_that_was_truncated_while_the_agent_was_away_is_read_from_its_beginning
 }
 
 #[test]
+fn a_file_that_was_truncated_and_grows_while_the_agent_is_away_is_read_whole() {
+    let mut rig = Rig::new();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..10));
+    rig.start();
+    rig.wait_for(10);
+    let truncated = || rig.positions().iter().all(|cover| cover.position.upper() == 0);
+    truncate(&log);
+    wait(truncated, || format!("{:?}", rig.positions()));
+    rig.kill();
+    // Shorter than what was read before, and beginning as it did.
+    append(&log, lines(0..5));
+    rig.restart();
+    rig.wait_for(15);
+    assert_eq!(rig.bodies()[10..], numbers(0..5));
+}
+
+#[test]
 fn an_output_that_was_ahead_in_a_file_that_a_power_cut_made_shorter_misses_nothing() {
     for written_anew in [false, true] {
         let mut rig = Rig::new();
