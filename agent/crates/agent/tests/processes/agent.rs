@@ -15,6 +15,8 @@ use crate::rig::Rig;
 pub(crate) struct Settings {
     /// Name and endpoint.
     pub(crate) destinations: Vec<(&'static str, SocketAddr)>,
+    /// The name of the one with `whenFull: drop`.
+    pub(crate) drops: &'static str,
     /// The name of the file in the rig that holds the key for all of them.
     pub(crate) key_file: &'static str,
     pub(crate) max_record_bytes: &'static str,
@@ -28,6 +30,7 @@ impl Settings {
     pub(crate) fn to(endpoint: SocketAddr) -> Self {
         Self {
             destinations: vec![("main", endpoint)],
+            drops: "",
             key_file: "key",
             max_record_bytes: "1MiB",
             files_max_bytes: "64MiB",
@@ -55,7 +58,10 @@ impl Rig {
         for (name, endpoint) in &settings.destinations {
             let key = self.path(settings.key_file);
             let auth = format!("{{header: x-api-key, keyFile: '{}'}}", key.display());
-            let inner = format!("type: otlp, endpoint: \"http://{endpoint}\", timeout: 2s");
+            let when_full = if *name == settings.drops { "drop" } else { "block" };
+            let inner = format!(
+                "type: otlp, endpoint: \"http://{endpoint}\", timeout: 2s, whenFull: {when_full}"
+            );
             writeln!(destinations, "  {name}: {{{inner}, auth: {auth}}}").unwrap();
         }
         let text = format!(

@@ -43,6 +43,46 @@ fn a_destination_that_is_down_holds_up_the_other_only_when_the_queue_is_full() {
     web.assert_exact(&other.records());
 }
 
+#[test]
+fn with_when_full_drop_the_other_never_waits_and_what_was_let_go_is_counted() {
+    let rig = Rig::new();
+    let mut main = rig.receiver();
+    let away = rig.dead_port();
+    let settings = Settings {
+        max_record_bytes: "64KiB",
+        files_max_bytes: "9MiB",
+        drops: "other",
+        ..Settings::to(main.grpc).and("other", away)
+    };
+    let mut web = rig.pod("web");
+    let mut agent = rig.agent(&settings);
+    agent.wait_for_state("other", "retrying");
+    // Four times what the queue holds.
+    let mut noise = Noise(1);
+    for _ in 0..40_000 {
+        web.line("stdout", &noise.text(LINE));
+    }
+    main.wait_for_records(web.written());
+    let status = agent.status();
+    let lost = status["losses"].as_array().unwrap().clone();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(lost[0]["destination"], "other");
+    assert_eq!(lost[0]["reason"], "spool_full");
+    assert_eq!((&lost[0]["namespace"], &lost[0]["pod"]), (&"shop".into(), &"web".into()));
+
+    let mut other = rig.receiver_at(away, "other");
+    wait_until("the other has what was kept for it", || {
+        agent.status()["spool"]["files"]["frames"] == 0
+    });
+    let count = agent.status()["losses"][0]["records"].as_u64().unwrap();
+    agent.stop();
+    web.assert_exact(&main.records());
+    let arrived = web.numbers(&other.records());
+    assert!(arrived.is_sorted(), "in order");
+    assert_eq!(arrived.len() as u64 + count, web.written(), "arrived, and counted as lost");
+    assert!(count > 10_000, "{count}");
+}
+
 /// Text that looks random.
 pub(crate) struct Noise(pub(crate) u64);
 
