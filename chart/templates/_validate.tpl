@@ -51,12 +51,9 @@ What the schema cannot say, or cannot say well: each `fail` names the value and 
 {{- end -}}
 {{- end -}}
 
-{{- $seconds := 0 -}}
-{{- range regexFindAll "[0-9]+(ms|s|m|h|d)" .Values.shutdownTimeout -1 -}}
-{{- $number := regexFind "^[0-9]+" . | int -}}
-{{- $unit := regexFind "[a-z]+$" . -}}
-{{- $seconds = add $seconds (get (dict "ms" (div (add $number 999) 1000) "s" $number "m" (mul 60 $number) "h" (mul 3600 $number) "d" (mul 86400 $number)) $unit) -}}
-{{- end -}}
+{{- $number := regexFind "^[0-9]+" .Values.shutdownTimeout | int -}}
+{{- $unit := regexFind "[a-z]+$" .Values.shutdownTimeout -}}
+{{- $seconds := get (dict "ms" (div (add $number 999) 1000) "s" $number "m" (mul 60 $number) "h" (mul 3600 $number) "d" (mul 86400 $number)) $unit -}}
 {{- if le (int .Values.terminationGracePeriodSeconds) (int $seconds) -}}
 {{- fail (printf "\n\nterminationGracePeriodSeconds: %v leaves no room for shutdownTimeout %s; the agent would be killed while it still sends. Set it to %v or more.\n" .Values.terminationGracePeriodSeconds .Values.shutdownTimeout (add $seconds 10)) -}}
 {{- end -}}

@@ -1,7 +1,7 @@
 //! The bare cluster: the real Debian parts and the real Kubernetes as processes in one network
-//! namespace of this machine, for machines without a docker engine. One node, root needed.
+//! namespace of this machine, for machines without a docker engine. Two nodes, root needed.
 //!
-//! In: the tools and packages. Out: an API server at [`api_url`] with one ready node. What always
+//! In: the tools and packages. Out: an API server at [`api_url`] with two ready nodes. What always
 //! holds: `run/state.json` is written before anything is started, so that [`down`] (and the next
 //! [`up`]) finds what a killed run left.
 
@@ -9,6 +9,7 @@ mod control_plane;
 mod dns;
 mod down;
 mod node;
+pub(crate) mod second;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,28 +118,59 @@ impl Bare {
         })?;
         wait::step("kube-apiserver", || self.start_api_server())?;
         wait::step("pause and workload images", || {
-            self.load_image(&images::pause(&self.work)?)?;
-            self.load_image(&images::workload(&self.work)?)
+            self.import(&images::pause(&self.work)?)?;
+            self.import(&images::workload(&self.work)?)
         })?;
         self.started(control_plane::controller_manager(&self.work, &self.kubernetes, &certs)?)?;
         self.started(control_plane::scheduler(&self.work, &self.kubernetes)?)?;
         self.started(node::kubelet(&self.work, &self.kubernetes, &certs)?)?;
         self.started(node::proxy(&self.work, &self.kubernetes)?)?;
         self.started(dns::coredns(&self.work, coredns)?)?;
-        wait::step("the node is ready", || {
-            wait::until("the node", Duration::from_secs(60), Duration::from_millis(300), || {
-                let ready = cmd::run(self.kubectl().args([
-                    "get",
-                    "node",
-                    NODE,
-                    "-o",
-                    "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}",
-                ]))?;
-                Ok((ready == "True").then_some(()))
-            })
-        })?;
+        wait::step("the node is ready", || self.wait_for_node(NODE))?;
         cmd::with_input(self.kubectl().args(["apply", "-f", "-"]), dns::SERVICE.as_bytes())?;
+        second::prepare(&self.work, &self.kubernetes, &certs)?;
+        wait::step("the second node boots", || self.restore_power())?;
+        wait::step("pause and workload images there", || {
+            for name in ["pause", "workload"] {
+                let archive = self.work.run().join(format!("images/{name}.tar"));
+                second::load_image(&self.work, &archive)?;
+            }
+            Ok(())
+        })?;
+        wait::step("the second node is ready", || self.wait_for_node(second::NODE))
+    }
+
+    fn wait_for_node(&self, name: &str) -> Result<()> {
+        let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        wait::until("the node", Duration::from_secs(90), Duration::from_millis(300), || {
+            let ready = cmd::run(self.kubectl().args(["get", "node", name, "-o", ready]))?;
+            Ok((ready == "True").then_some(()))
+        })
+    }
+
+    /// Switches the second node on; one that is on is left alone.
+    pub(crate) fn restore_power(&self) -> Result<()> {
+        if self.process(second::PROCESS).is_ok_and(|process| process.is_alive()) {
+            return Ok(());
+        }
+        self.started(second::power_on(&self.work)?)
+    }
+
+    /// Cuts the second node's power: what its kernel had not written to its disk is gone.
+    pub(crate) fn cut_power(&self) -> Result<()> {
+        self.process(second::PROCESS)?.kill_session();
         Ok(())
+    }
+
+    /// What was on its disk at each boot, and what is there now.
+    pub(crate) fn surviving_logs(&self) -> Result<PathBuf> {
+        self.second_shell(&second::find_now(&self.work))?;
+        Ok(second::found(&self.work))
+    }
+
+    /// Runs a shell script on the second node.
+    pub(crate) fn second_shell(&self, script: &str) -> Result<String> {
+        second::shell(&self.work, script, Duration::from_secs(60))
     }
 
     /// Notes a process before anything else happens.
@@ -187,9 +219,15 @@ impl Bare {
         self.work.run().join("kubeconfig/admin")
     }
 
-    /// Imports an image archive.
-    pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
+    /// Imports an image archive on the first node.
+    fn import(&self, archive: &Path) -> Result<()> {
         cmd::run(node::ctr(&self.work).args(["images", "import"]).arg(archive)).map(drop)
+    }
+
+    /// Imports an image archive on both nodes.
+    pub(crate) fn load_image(&self, archive: &Path) -> Result<()> {
+        self.import(archive)?;
+        second::load_image(&self.work, archive)
     }
 
     /// The folder that the kubelet reads static pods from.

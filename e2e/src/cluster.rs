@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -141,12 +141,86 @@ impl Cluster {
         }
     }
 
-    /// Runs a shell script as root on the node that all pods of the suites run on.
+    /// Runs a shell script as root on the node that all pods of the suites run on, unless they ask for the second.
     pub(crate) fn node_shell(&self, script: &str) -> Result<String> {
         match &self.machine {
             Machine::Bare(_) => Bare::node_shell(script),
             Machine::Kind(_) => Kind::node_shell(script),
         }
+    }
+
+    /// The name of the node that [`Cluster::node_shell`] is about.
+    pub(crate) fn node(&self) -> &'static str {
+        match &self.machine {
+            Machine::Bare(_) => bare::NODE,
+            Machine::Kind(_) => kind::NODE,
+        }
+    }
+
+    /// A folder on that node for whoever needs one; it goes with the cluster, mounts below it too.
+    pub(crate) fn node_folder(&self) -> Result<String> {
+        match &self.machine {
+            Machine::Bare(_) => Ok(self.work.run_folder("node")?.display().to_string()),
+            Machine::Kind(_) => Ok("/var/hawsepipe-e2e".to_owned()),
+        }
+    }
+
+    /// The second node's name. It has a kernel of its own, and a power switch.
+    pub(crate) fn second_node(&self) -> Result<&'static str> {
+        self.powered().map(|_| bare::second::NODE)
+    }
+
+    /// Runs a shell script as root on the second node.
+    pub(crate) fn second_shell(&self, script: &str) -> Result<String> {
+        self.powered()?.second_shell(script)
+    }
+
+    /// Cuts the second node's power.
+    pub(crate) fn cut_power(&self) -> Result<()> {
+        self.powered()?.cut_power()
+    }
+
+    /// Switches it on again; its pods follow.
+    pub(crate) fn restore_power(&self) -> Result<()> {
+        self.powered()?.restore_power()
+    }
+
+    /// What was on the second node's disk at each boot and at each call of this: folders like
+    /// /var/log/pods, with what was compressed unpacked.
+    pub(crate) fn surviving_logs(&self) -> Result<PathBuf> {
+        self.powered()?.surviving_logs()
+    }
+
+    fn powered(&self) -> Result<&Bare> {
+        match &self.machine {
+            Machine::Bare(bare) => Ok(bare),
+            Machine::Kind(_) => {
+                Err(NotPossible("a node whose power can be cut needs a kernel of its own").into())
+            }
+        }
+    }
+
+    /// The node's folder of pod logs, where this process can read it itself.
+    pub(crate) fn pod_logs(&self) -> Result<PathBuf> {
+        match &self.machine {
+            Machine::Bare(_) => Ok(PathBuf::from("/var/log/pods")),
+            Machine::Kind(_) => {
+                Err(NotPossible("the node's files are inside a container of kind").into())
+            }
+        }
+    }
+
+    /// Kills the agent's process on that node, with no help from the API server. How many there
+    /// were: none when it is just being started.
+    pub(crate) fn kill_agent(&self) -> Result<u32> {
+        // Only what runs in a pod: somebody may try the agent on this very machine.
+        let killed = self.node_shell(
+            "for group in $(grep -l kubepods /proc/[0-9]*/cgroup 2>/dev/null); do \
+             process=${group%/cgroup}; \
+             tr '\\0' ' ' 2>/dev/null <$process/cmdline | grep -q '^[^ ]*hawsepipe agent ' && \
+             kill -9 ${process#/proc/} 2>/dev/null && echo killed; done; true",
+        )?;
+        Ok(killed.lines().count() as u32)
     }
 
     /// A command that runs a program in a running container, with no help from the API server.

@@ -14,7 +14,7 @@ use crate::{cmd, images, packages, wait};
 
 const NAME: &str = "hawsepipe-e2e";
 /// The only node, a container of the docker engine.
-const NODE: &str = "hawsepipe-e2e-control-plane";
+pub(crate) const NODE: &str = "hawsepipe-e2e-control-plane";
 /// Where kubeadm keeps the static pods of the node.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// Where the API server's manifest waits while it is stopped.

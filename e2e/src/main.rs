@@ -1,4 +1,4 @@
-//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | down | status | tools`.
+//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | torture | down | status | tools`.
 //!
 //! In: this repository (chart, manifests, Dockerfile, the agent's crates) and a machine. Out: one
 //! line a promise, then `N passed, N failed, N skipped`; the exit code is not zero when one failed.
@@ -23,6 +23,7 @@ mod received;
 mod release;
 mod suites;
 mod tools;
+mod torture;
 mod wait;
 mod work;
 mod workload;
@@ -65,6 +66,27 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Torment the agent while pods write, then check that nothing was lost without a word
+    Torture {
+        /// For how long
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
+        /// What decides the schedule; drawn and printed when it is not given
+        #[arg(long)]
+        seed: Option<u64>,
+        /// On which node
+        #[arg(long, value_enum, default_value = "fast")]
+        node: torture::Node,
+        /// Torments to leave out, as in kills,disk
+        #[arg(long, value_enum, value_delimiter = ',')]
+        without: Vec<torture::Torment>,
+        /// Leave the release and the workloads as they are, to look at them
+        #[arg(long)]
+        keep: bool,
+        /// Which cluster, when none is running yet
+        #[arg(long, value_enum)]
+        cluster: Option<Flavor>,
+    },
     /// Stop the cluster and leave nothing behind (the cached tools stay)
     Down,
     /// Say what is running
@@ -101,7 +123,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let cluster = Cluster::up(&work, cluster)?;
             let tally = promise::run(&cluster, &chosen, fail_fast);
             println!("{tally}");
-            return Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(tally.code());
+        }
+        Command::Torture { minutes, seed, node, without, keep, cluster } => {
+            let cluster = Cluster::up(&work, cluster)?;
+            let tally =
+                torture::run(&cluster, &torture::Plan { minutes, seed, node, without, keep });
+            println!("{tally}");
+            return Ok(tally.code());
         }
         Command::Down => Cluster::down(&work)?,
         Command::Status => Cluster::print_status(&work)?,

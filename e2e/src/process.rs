@@ -84,6 +84,23 @@ impl Process {
         }
     }
 
+    /// Ends by force everything of the session that it leads, itself first.
+    pub(crate) fn kill_session(&self) {
+        // The session's id is used by nobody else while one of its processes is there.
+        let members: Vec<u32> = all_pids()
+            .into_iter()
+            .filter(|pid| {
+                Stat::read(*pid).is_some_and(|stat| {
+                    stat.session == self.pid && stat.start_time >= self.start_time
+                })
+            })
+            .collect();
+        self.kill();
+        if self.boot_id == boot_id() {
+            members.into_iter().for_each(|pid| signal_pid(pid, Signal::KILL));
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         signal_pid(self.pid, signal);
     }
@@ -93,6 +110,7 @@ impl Process {
 pub(crate) struct Stat {
     pub(crate) state: char,
     pub(crate) parent: u32,
+    pub(crate) session: u32,
     pub(crate) start_time: u64,
 }
 
@@ -105,7 +123,8 @@ impl Stat {
         Some(Self {
             state: fields.next()?.chars().next()?,
             parent: fields.next()?.parse().ok()?,
-            start_time: fields.nth(17)?.parse().ok()?,
+            session: fields.nth(1)?.parse().ok()?,
+            start_time: fields.nth(15)?.parse().ok()?,
         })
     }
 }

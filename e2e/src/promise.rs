@@ -1,6 +1,7 @@
 //! The runner: a promise is a sentence and a function that fails when it is broken.
 
 use std::fmt;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -28,9 +29,37 @@ pub(crate) struct Suite {
 #[derive(Default)]
 pub(crate) struct Tally {
     passed: usize,
-    /// More than none makes the exit code one.
-    pub(crate) failed: usize,
+    failed: usize,
     skipped: usize,
+}
+
+impl Tally {
+    /// One when something failed.
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Counts one promise and prints how it went; [`NotPossible`] is skipped. True when it failed.
+    pub(crate) fn count(&mut self, name: &str, result: &Result<()>, seconds: f64) -> bool {
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                println!("test {name} ... ok ({seconds:.1} s)");
+            }
+            Err(error) => match error.downcast_ref::<NotPossible>() {
+                Some(reason) => {
+                    self.skipped += 1;
+                    println!("test {name} ... skipped: {reason}");
+                }
+                None => {
+                    self.failed += 1;
+                    println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}");
+                    return true;
+                }
+            },
+        }
+        false
+    }
 }
 
 impl fmt::Display for Tally {
@@ -70,26 +99,11 @@ pub(crate) fn run(cluster: &Cluster, chosen: &[&'static Suite], fail_fast: bool)
             println!("test {name} ...");
             let started = Instant::now();
             let result = (promise.check)(cluster);
-            let seconds = started.elapsed().as_secs_f64();
-            match result {
-                Ok(()) => {
-                    tally.passed += 1;
-                    println!("test {name} ... ok ({seconds:.1} s)");
+            if tally.count(&name, &result, started.elapsed().as_secs_f64()) {
+                diagnose::print(cluster);
+                if fail_fast {
+                    return tally;
                 }
-                Err(error) => match error.downcast_ref::<NotPossible>() {
-                    Some(reason) => {
-                        tally.skipped += 1;
-                        println!("test {name} ... skipped: {reason}");
-                    }
-                    None => {
-                        tally.failed += 1;
-                        println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}");
-                        diagnose::print(cluster);
-                        if fail_fast {
-                            return tally;
-                        }
-                    }
-                },
             }
         }
     }

@@ -55,14 +55,19 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<()> {
 
 /// Installs it with these keys; the agents' one may be wrong.
 pub(crate) fn install(cluster: &Cluster, receiver_key: &str, agent_key: &str) -> Result<()> {
+    prepare(cluster, receiver_key, agent_key)?;
+    helm_upgrade(cluster, &json!({}))?;
+    wait_ready(cluster)
+}
+
+/// What an installation needs: the image, the namespace and the two Secrets in it.
+pub(crate) fn prepare(cluster: &Cluster, receiver_key: &str, agent_key: &str) -> Result<()> {
     load_image(cluster)?;
     if cluster.kubectl(&["get", "namespace", NAMESPACE]).is_err() {
         cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     }
     set_secret(cluster, RECEIVER_SECRET, receiver_key)?;
-    set_agent_key(cluster, agent_key)?;
-    helm_upgrade(cluster, &json!({}))?;
-    wait_ready(cluster)
+    set_agent_key(cluster, agent_key)
 }
 
 /// `helm upgrade --install` with the values of the suites and some more on top.
@@ -164,14 +169,22 @@ pub(crate) fn random_key() -> Result<String> {
     crate::bare::random_hex()
 }
 
-/// The agent's only pod (the cluster has one node).
+/// The agent's pod on the node that the suites are about.
 pub(crate) fn agent_pod(cluster: &Cluster) -> Result<Value> {
+    agent_pod_on(cluster, cluster.node())
+}
+
+/// The agent's pod on a node.
+pub(crate) fn agent_pod_on(cluster: &Cluster, node: &str) -> Result<Value> {
     let pods =
         cluster.get(&["pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent"])?;
     let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    let pods: Vec<Value> =
-        pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
-    ensure!(pods.len() == 1, "{} agent pods on one node", pods.len());
+    let pods: Vec<Value> = pods
+        .into_iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .filter(|pod| pod["spec"]["nodeName"] == node)
+        .collect();
+    ensure!(pods.len() == 1, "{} agent pods on {node}", pods.len());
     pods.into_iter().next().context("no agent pod")
 }
 

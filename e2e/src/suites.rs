@@ -10,6 +10,7 @@ mod key;
 mod manifests;
 mod outage;
 mod rotation;
+mod second;
 mod security;
 mod workloads;
 
@@ -24,6 +25,7 @@ pub(crate) const ALL: &[Suite] = &[
     gone::SUITE,
     outage::SUITE,
     idle::SUITE,
+    second::SUITE,
     key::SUITE,
     helm::SUITE,
     manifests::SUITE,

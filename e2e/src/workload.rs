@@ -12,6 +12,7 @@ pub(crate) struct Namespace<'a> {
     cluster: &'a Cluster,
     /// Its name, new at each run: what an earlier run left in the receiver is not mixed in.
     pub(crate) name: String,
+    kept: bool,
 }
 
 impl<'a> Namespace<'a> {
@@ -20,11 +21,16 @@ impl<'a> Namespace<'a> {
         let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         let name = format!("e2e-{purpose}-{seconds:x}");
         cluster.kubectl(&["create", "namespace", &name])?;
-        let namespace = Self { cluster, name };
+        let namespace = Self { cluster, name, kept: false };
         crate::wait::until_true("the default service account", patience(), || {
             cluster.kubectl(&["get", "serviceaccount", "default", "-n", &namespace.name]).is_ok()
         })?;
         Ok(namespace)
+    }
+
+    /// It stays, to be looked at.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
     }
 
     /// Applies objects into it.
@@ -40,6 +46,9 @@ impl<'a> Namespace<'a> {
 
 impl Drop for Namespace<'_> {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         let arguments = ["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"];
         if let Err(error) = self.cluster.kubectl(&arguments) {
             eprintln!("{error:#}");
@@ -99,6 +108,12 @@ pub(crate) fn pod(name: &str, labels: &Value, spec: &Value) -> Value {
         "metadata": {"name": name, "labels": labels},
         "spec": spec,
     })
+}
+
+/// Sends a pod to a node, whatever keeps pods away from it.
+pub(crate) fn pin(pod: &mut Value, node: &str) {
+    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    pod["spec"]["tolerations"] = json!([{"operator": "Exists", "effect": "NoSchedule"}]);
 }
 
 /// A pod that runs once: it is not started again.

@@ -22,6 +22,7 @@ const USERS: &[(&str, &str, &str)] = &[
     ("scheduler", "system:kube-scheduler", ""),
     ("proxy", "system:kube-proxy", ""),
     ("kubelet", "system:node:hawsepipe-e2e", "system:nodes"),
+    ("kubelet-2", "system:node:hawsepipe-e2e-2", "system:nodes"),
     ("dns", "coredns", "system:masters"),
 ];
 

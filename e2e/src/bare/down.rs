@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::bare::node;
+use crate::bare::{node, second};
 use crate::process::{self, Process, Stat};
 use crate::work::{State, Work};
 use crate::{cmd, netns, wait};
@@ -28,6 +28,10 @@ pub(crate) fn down(work: &Work) -> Result<()> {
     };
     let (first, last): (Vec<&Process>, Vec<&Process>) =
         state.processes.iter().partition(|process| FIRST.contains(&process.name.as_str()));
+    // First of all the second node, as if its power was cut: it is another machine's kernel.
+    for process in state.processes.iter().filter(|process| process.name == second::PROCESS) {
+        process.kill_session();
+    }
     for process in first {
         process.end(Duration::from_secs(3));
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bare::NODE;
 use crate::bare::control_plane::kubeconfig;
@@ -79,11 +79,10 @@ state = "{run}/containerd/state"
     Ok(process)
 }
 
-/// The kubelet, with log rotation that happens within seconds.
-pub(crate) fn kubelet(work: &Work, binaries: &Path, certs: &Certs) -> Result<Process> {
-    let run = work.run();
+/// The kubelet's configuration: log rotation happens within seconds.
+pub(crate) fn kubelet_config(work: &Work, certs: &Certs) -> Result<Value> {
     let resolv = work.run_file("resolv.conf", format!("nameserver {}\n", netns::NODE_IP))?;
-    let config = json!({
+    Ok(json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {
@@ -98,6 +97,10 @@ pub(crate) fn kubelet(work: &Work, binaries: &Path, certs: &Certs) -> Result<Pro
         "containerLogMaxFiles": 3,
         "containerLogMaxSize": "1Mi",
         "containerLogMonitorInterval": "3s",
+        // What crashes is started again after a second, not after minutes: how an agent that is killed
+        // again and again resumes shall be seen, not how long the kubelet makes it wait.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
+        "featureGates": {"KubeletCrashLoopBackOffMax": true},
         "containerRuntimeEndpoint": format!("unix://{}", socket(work).display()),
         "enforceNodeAllocatable": [],
         "evictionHard": {
@@ -111,7 +114,13 @@ pub(crate) fn kubelet(work: &Work, binaries: &Path, certs: &Certs) -> Result<Pro
         "resolvConf": resolv,
         "staticPodPath": work.run_folder("static-pods")?,
         "volumePluginDir": work.run_folder("volume-plugins")?,
-    });
+    }))
+}
+
+/// The kubelet.
+pub(crate) fn kubelet(work: &Work, binaries: &Path, certs: &Certs) -> Result<Process> {
+    let run = work.run();
+    let config = kubelet_config(work, certs)?;
     let config = work.run_file("kubelet.json", config.to_string())?;
     Process::spawn(
         "kubelet",

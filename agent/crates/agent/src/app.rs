@@ -230,6 +230,7 @@ fn log_settings(config: &Config, remembered: Remembered) -> logs::Settings {
         metadata_timeout: config.logs.metadata_timeout,
         attributes: config.attributes.clone(),
         positions: remembered.positions,
+        max_open_files: logs::max_open_files(),
         first_start: remembered.first_start,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hawsepipe_model::Signal;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,6 +34,7 @@ fn duration_histogram() -> Histogram {
 pub struct ExportMetrics {
     frames: Family<ByDestination, Counter>,
     records: Family<ByDestination, Counter>,
+    data_points: Family<ByDestination, Counter>,
     bytes: Family<ByDestination, Counter>,
     retries: Family<ByReason, Counter>,
     rejected_records: Family<ByReason, Counter>,
@@ -50,6 +52,7 @@ impl Default for ExportMetrics {
         Self {
             frames: Family::default(),
             records: Family::default(),
+            data_points: Family::default(),
             bytes: Family::default(),
             retries: Family::default(),
             rejected_records: Family::default(),
@@ -69,10 +72,11 @@ impl ExportMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("export");
         registry.register("frames", "Frames acknowledged, at least in part", self.frames.clone());
+        registry.register("records", "Log records acknowledged", self.records.clone());
         registry.register(
-            "records",
-            "Log records and data points acknowledged",
-            self.records.clone(),
+            "data_points",
+            "Data points of metrics acknowledged",
+            self.data_points.clone(),
         );
         registry.register(
             "bytes",
@@ -86,7 +90,7 @@ impl ExportMetrics {
         );
         registry.register(
             "rejected_records",
-            "Records that the destination refused for good, by reason; unserved: it takes none of their signal",
+            "Records and data points that the destination refused for good, by reason; unserved: it takes none of that signal",
             self.rejected_records.clone(),
         );
         registry.register(
@@ -134,6 +138,7 @@ impl ExportMetrics {
             destination: destination.to_owned(),
             frames: self.frames.get_or_create_owned(&by),
             records: self.records.get_or_create_owned(&by),
+            data_points: self.data_points.get_or_create_owned(&by),
             bytes: self.bytes.get_or_create_owned(&by),
             cut_records: self.cut_records.get_or_create_owned(&by),
             cut_bytes: self.cut_bytes.get_or_create_owned(&by),
@@ -152,6 +157,7 @@ pub(crate) struct DestinationMetrics {
     destination: String,
     frames: Counter,
     records: Counter,
+    data_points: Counter,
     bytes: Counter,
     cut_records: Counter,
     cut_bytes: Counter,
@@ -167,8 +173,11 @@ impl DestinationMetrics {
         ByReason { destination: self.destination.clone(), reason }
     }
 
-    pub(crate) fn acknowledged(&self, records: u64, bytes: u64) {
-        self.records.inc_by(records);
+    pub(crate) fn acknowledged(&self, signal: Signal, records: u64, bytes: u64) {
+        match signal {
+            Signal::Logs => self.records.inc_by(records),
+            Signal::Metrics => self.data_points.inc_by(records),
+        };
         self.bytes.inc_by(bytes);
     }
 

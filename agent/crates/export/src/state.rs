@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hawsepipe_model::{BlockedReason, Codec, Frame, LossReason};
+use hawsepipe_model::{BlockedReason, Codec, Frame, LossReason, Signal};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -175,10 +175,13 @@ impl Reporter {
         {
             let mut status = self.status.lock();
             status.last_success = Some(Timestamp::now());
-            status.records += records;
+            match frame.signal {
+                Signal::Logs => status.records += records,
+                Signal::Metrics => status.data_points += records,
+            }
             status.bytes += bytes;
         }
-        self.metrics.acknowledged(records, bytes);
+        self.metrics.acknowledged(frame.signal, records, bytes);
         if rejected > 0 {
             self.refused(LossReason::PartialSuccess, rejected, 0, message);
         } else if !message.is_empty() {

@@ -25,7 +25,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejected {
-    /// Records refused.
+    /// Records, or data points, refused.
     pub records: u64,
     /// Bytes of refused requests before compression. Partial success names no bytes and adds none.
     pub bytes: u64,
@@ -60,8 +60,10 @@ pub struct DestinationStatus {
     pub codec: Option<String>,
     /// Frames acknowledged, at least in part.
     pub frames: u64,
-    /// Records acknowledged.
+    /// Log records acknowledged.
     pub records: u64,
+    /// Data points of metrics acknowledged.
+    pub data_points: u64,
     /// Bytes of acknowledged frames, as they were compressed.
     pub bytes: u64,
     /// Tries that failed and were repeated.
@@ -94,6 +96,7 @@ impl DestinationStatus {
             codec: None,
             frames: 0,
             records: 0,
+            data_points: 0,
             bytes: 0,
             retries: 0,
             reencoded_frames: 0,

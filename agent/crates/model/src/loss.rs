@@ -229,6 +229,25 @@ impl Ledger {
         }
     }
 
+    /// Every sum that is another one than in `earlier`; one that is gone is 0.
+    #[must_use]
+    pub fn changes_since(&self, earlier: &Self) -> Vec<(LossKey, Entry)> {
+        let new =
+            self.entries.iter().filter(|(key, entry)| earlier.entries.get(key) != Some(entry));
+        let gone = earlier.entries.keys().filter(|key| !self.entries.contains_key(key));
+        let changed = new.map(|(key, entry)| (key.clone(), entry.clone()));
+        changed.chain(gone.map(|key| (key.clone(), Entry::default()))).collect()
+    }
+
+    /// Makes a sum what [`changes_since`](Self::changes_since) says.
+    pub fn set(&mut self, key: LossKey, entry: Entry) {
+        if entry.extent == Extent::default() {
+            self.entries.remove(&key);
+        } else {
+            self.entries.insert(key, entry);
+        }
+    }
+
     /// Puts a sum in, as it was once read from [`entries`](Self::entries).
     pub fn put(&mut self, key: LossKey, entry: Entry) {
         let known = self.entries.entry(key).or_default();
@@ -242,6 +261,12 @@ impl Ledger {
     /// Every sum, by namespace, pod, destination and reason.
     pub fn entries(&self) -> impl Iterator<Item = (&LossKey, &Entry)> {
         self.entries.iter()
+    }
+
+    /// One sum.
+    #[must_use]
+    pub fn entry(&self, key: &LossKey) -> Option<&Entry> {
+        self.entries.get(key)
     }
 
     /// Whether nothing was lost.

@@ -6,9 +6,9 @@
 //! was synced, and any part of what was done to the folder since that was synced.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -128,7 +128,8 @@ impl Folder {
     /// # Errors
     /// When it cannot be made.
     pub fn new(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        // What is in it is for nobody else: it holds log lines.
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Ok(Self(path.to_owned()))
     }
 }
@@ -143,7 +144,8 @@ impl Disk for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(self.0.join(name))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600).open(self.0.join(name))
     }
 
     fn open(&self, name: &str) -> io::Result<File> {

@@ -31,8 +31,9 @@ pub(crate) use self::reading::{Cursor, Found, Handed, find};
 pub(crate) use self::recovery::{OpenError, Recovered};
 use crate::disk::{Disk, Space};
 use crate::positions::Positions;
-use crate::record::{CoverMeta, FrameMeta, LossMeta, Progress, Record, Snapshot};
+use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot};
 use crate::segment::{FRAME_HEADER_BYTES, SegmentError, SegmentWriter};
+use crate::told::Told;
 
 /// A segment is rolled at this size, or at a sixteenth of a small lane.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -95,8 +96,6 @@ struct Destination {
     next: u64,
     /// Where that stands at the earliest: segment and offset.
     at: (u64, u64),
-    /// It stands in no record yet.
-    unsaved: bool,
     /// The frame that was handed out last and not settled.
     in_hand: Option<u64>,
     /// That frame was let go meanwhile, and counted as this.
@@ -105,15 +104,7 @@ struct Destination {
 
 impl Destination {
     fn new(name: Arc<str>, when_full: WhenFull, next: u64) -> Self {
-        Self {
-            name,
-            when_full,
-            next,
-            at: (0, 0),
-            unsaved: false,
-            in_hand: None,
-            dropped_in_hand: None,
-        }
+        Self { name, when_full, next, at: (0, 0), in_hand: None, dropped_in_hand: None }
     }
 }
 
@@ -185,8 +176,10 @@ pub(crate) struct Journal<D: Disk> {
     settled: Positions,
     /// Losses of everything, and of what a snapshot tells: of frames before `base`, and all that destinations said.
     ledger: Ledger,
-    settled_ledger: Ledger,
+    told: Told,
     destinations: Vec<Destination>,
+    /// How far they are stands in no record yet.
+    unsaved: bool,
     /// The snapshot that is on the disk: its segment and base.
     durable: (u64, u64),
     to_sync: Option<SyncJob<D>>,
@@ -271,62 +264,63 @@ impl<D: Disk> Journal<D> {
     ) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
         place.in_hand = None;
-        let (mut returned, mut frame_losses) = (Vec::new(), &[][..]);
+        let mut returned = Vec::new();
         if place.next <= meta.sequence {
             place.next = meta.sequence + 1;
             place.at = end;
-            frame_losses = meta.loss_metas();
         } else if let Some((sequence, dropped)) = place.dropped_in_hand.take()
             && sequence == meta.sequence
         {
             // It was let go while it was on its way, and has arrived.
             returned = dropped;
         }
-        self.note_progress(destination, losses, &returned, frame_losses, now);
+        self.count(losses, now);
+        for loss in &returned {
+            self.ledger.take_back(loss);
+            self.told.take_back(loss);
+        }
         self.advance(Some(meta));
+        self.note_progress();
     }
 
     /// A destination passes over frames that are not there, up to `next`.
     pub(crate) fn skip(&mut self, destination: usize, next: u64, losses: &[Loss], now: u64) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
         place.next = place.next.max(next);
-        self.note_progress(destination, losses, &[], &[], now);
+        self.count(losses, now);
         self.advance(None);
+        self.note_progress();
     }
 
-    /// Writes down how far a destination is, with what was lost on the way.
-    fn note_progress(
-        &mut self,
-        destination: usize,
-        losses: &[Loss],
-        returned: &[Loss],
-        frame_losses: &[LossMeta],
-        now: u64,
-    ) {
-        for ledger in [&mut self.ledger, &mut self.settled_ledger] {
-            losses.iter().for_each(|loss| ledger.add(loss, now));
-            returned.iter().for_each(|loss| ledger.take_back(loss));
+    /// Losses that are no frame's, but a destination's.
+    fn count(&mut self, losses: &[Loss], now: u64) {
+        for loss in losses {
+            self.ledger.add(loss, now);
+            self.told.add(loss, now);
         }
-        let Some(place) = self.destinations.get_mut(destination) else { return };
-        place.unsaved = true;
+    }
+
+    /// Writes down how far the destinations are, and what was lost.
+    fn note_progress(&mut self) {
+        let changes = self.told.changes();
         let progress = Progress {
-            destination: place.name.to_string(),
-            next: place.next,
-            losses: losses.iter().map(LossMeta::from).collect(),
-            returned: returned.iter().map(LossMeta::from).collect(),
-            at: now,
-            frame_losses: frame_losses.to_vec(),
+            places: self.places(),
+            base: self.base,
+            ledger: changes.iter().map(|(key, entry)| LossMeta::from((key, entry))).collect(),
         };
         let record = Record { progress: Some(progress), ..Record::default() }.encode_to_vec();
-        match self.write(&record, &[]) {
-            Ok(()) => {
-                if let Some(place) = self.destinations.get_mut(destination) {
-                    place.unsaved = false;
-                }
-            }
-            // It stands in memory, and in the next snapshot; a process that is killed before that sends the frame again.
-            Err(error) => self.failed(&error),
+        let written = self.write(&record, &[]);
+        self.unsaved = written.is_err();
+        if let Err(error) = written {
+            // It stands in memory, and in the next record; a process that is killed before that sends frames again.
+            self.failed(&error);
         }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let place =
+            |place: &Destination| Place { destination: place.name.to_string(), next: place.next };
+        self.destinations.iter().map(place).collect()
     }
 
     /// Follows the slowest destination: what it has settled last is settled by all.
@@ -346,7 +340,7 @@ impl<D: Disk> Journal<D> {
     /// A frame is settled by every destination.
     fn settle_for_all(&mut self, meta: &FrameMeta) {
         meta.covers().for_each(|cover| self.settled.apply(cover));
-        meta.losses().for_each(|loss| self.settled_ledger.add(&loss, meta.at));
+        meta.losses().for_each(|loss| self.told.add(&loss, meta.at));
     }
 
     /// Writes a record into the newest segment.
@@ -409,25 +403,21 @@ impl<D: Disk> Journal<D> {
             bytes: writer.len(),
         });
         self.writer = Some(writer);
-        self.destinations.iter_mut().for_each(|place| place.unsaved = false);
+        self.told.opened(id);
+        self.unsaved = false;
         let (disk, base) = (Arc::clone(&self.disk), self.base);
         self.to_sync = Some(SyncJob { segment: id, base, file, disk });
         Ok(())
     }
 
     fn snapshot(&self) -> Snapshot {
-        let place = |place: &Destination| Progress {
-            destination: place.name.to_string(),
-            next: place.next,
-            ..Progress::default()
-        };
         Snapshot {
             born: self.born,
             base: self.base,
             next: self.next,
             positions: self.settled.iter().map(CoverMeta::from).collect(),
-            destinations: self.destinations.iter().map(place).collect(),
-            ledger: self.settled_ledger.entries().map(LossMeta::from).collect(),
+            places: self.places(),
+            ledger: self.told.ledger().entries().map(LossMeta::from).collect(),
         }
     }
 
@@ -451,6 +441,7 @@ impl<D: Disk> Journal<D> {
             return;
         }
         self.durable = (job.segment, job.base);
+        self.told.synced(job.segment);
         let (segment, base) = self.durable;
         while let Some(oldest) = self.segments.front()
             && oldest.id < segment
@@ -485,9 +476,8 @@ impl<D: Disk> Journal<D> {
         let may_go = self.segments.len() > 1
             && self.segments.front().is_some_and(|oldest| oldest.is_settled(self.base));
         let written = self.writer.as_ref().map_or(0, SegmentWriter::len);
-        let unsaved = self.destinations.iter().any(|place| place.unsaved);
         let worth = written >= WORTH_A_SNAPSHOT.min(self.segment_bytes() / 4);
-        if unsaved || (may_go && worth) || self.writer.is_none() {
+        if self.unsaved || (may_go && worth) || self.writer.is_none() {
             self.roll_unless_syncing();
         }
     }

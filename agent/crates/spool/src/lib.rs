@@ -15,6 +15,7 @@ mod record;
 pub mod segment;
 mod source;
 mod spool;
+mod told;
 
 pub use journal::{MinFree, Usage, WhenFull};
 pub use lane::Lane;

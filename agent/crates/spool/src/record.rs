@@ -17,7 +17,7 @@ pub(crate) struct Record {
     /// The body is the frame's payload.
     #[prost(message, optional, tag = "1")]
     pub(crate) frame: Option<FrameMeta>,
-    /// A destination's word.
+    /// A destination has settled something.
     #[prost(message, optional, tag = "2")]
     pub(crate) progress: Option<Progress>,
     /// The body is a [`Snapshot`].
@@ -114,24 +114,29 @@ pub(crate) struct LossMeta {
     at: u64,
 }
 
-/// How far a destination is, and what was lost on the way there.
+/// How far a destination is.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Progress {
+pub(crate) struct Place {
     #[prost(string, tag = "1")]
     pub(crate) destination: String,
     /// The first frame that it has not settled.
     #[prost(uint64, tag = "2")]
     pub(crate) next: u64,
+}
+
+/// How far all destinations are, and what was lost. It says what holds now, not what happened: whatever records before it
+/// are gone, the last one that there is tells everything.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Progress {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) places: Vec<Place>,
+    /// The first frame that some destination has not settled.
+    #[prost(uint64, tag = "2")]
+    pub(crate) base: u64,
+    /// Sums of losses, of frames before `base` and of what destinations said: all that changed since the last snapshot
+    /// that was synced when this was written; one that is 0 is gone.
     #[prost(message, repeated, tag = "3")]
-    pub(crate) losses: Vec<LossMeta>,
-    /// Losses that turned out to be none: the frame that was let go had just arrived.
-    #[prost(message, repeated, tag = "4")]
-    pub(crate) returned: Vec<LossMeta>,
-    #[prost(uint64, tag = "5")]
-    pub(crate) at: u64,
-    /// The losses of the frame before `next`, should a power cut take the frame and leave this.
-    #[prost(message, repeated, tag = "6")]
-    pub(crate) frame_losses: Vec<LossMeta>,
+    pub(crate) ledger: Vec<LossMeta>,
 }
 
 /// What a segment opens with: everything that must be known of the segments before it.
@@ -149,7 +154,7 @@ pub(crate) struct Snapshot {
     #[prost(message, repeated, tag = "4")]
     pub(crate) positions: Vec<CoverMeta>,
     #[prost(message, repeated, tag = "5")]
-    pub(crate) destinations: Vec<Progress>,
+    pub(crate) places: Vec<Place>,
     #[prost(message, repeated, tag = "6")]
     pub(crate) ledger: Vec<LossMeta>,
 }
@@ -217,11 +222,6 @@ impl FrameMeta {
 
     pub(crate) fn losses(&self) -> impl Iterator<Item = Loss> {
         self.losses.iter().map(Loss::from)
-    }
-
-    /// The losses as they are written.
-    pub(crate) fn loss_metas(&self) -> &[LossMeta] {
-        &self.losses
     }
 
     /// What it means to lose it: by pod, as far as it is known.

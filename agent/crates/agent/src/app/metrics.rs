@@ -3,6 +3,7 @@
 use std::fmt::Error;
 use std::sync::Arc;
 
+use hawsepipe_model::Extent;
 use hawsepipe_spool::{Lane, Spool};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -54,7 +55,8 @@ fn encode_lane(encoder: &mut DescriptorEncoder<'_>, name: &str, lane: &Lane) -> 
 
 fn encode_ledger(encoder: &mut DescriptorEncoder<'_>, spool: &Spool) -> Result<(), Error> {
     let ledger = spool.ledger();
-    let kinds: [(&str, &str, Option<Unit>, fn(&hawsepipe_model::Extent) -> u64); 3] = [
+    type Of = fn(&Extent) -> u64;
+    let kinds: [(&str, &str, Option<Unit>, Of); 3] = [
         ("loss_records", "Log records that did not arrive, or not whole", None, |it| it.records),
         ("loss", "Bytes of logs that did not arrive", Some(Unit::Bytes), |it| it.bytes),
         ("loss_unknown_extent", "Losses of which not even the extent is known", None, |it| {

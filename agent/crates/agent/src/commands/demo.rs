@@ -134,6 +134,7 @@ fn config_text(folder: &Path, source: &Source, receiver: &Running) -> String {
         Source::Own(path) => (path.as_path(), "new"),
         Source::Played(workloads) => (workloads.path(), "all"),
     };
+    // It keeps a few megabytes for some minutes, and is to run on a laptop whose disk is nearly full too.
     format!(
         "
 cluster: {{name: demo}}
@@ -144,7 +145,7 @@ destinations:
     auth: {{header: {}, keyFile: '{}'}}
 logs: {{podsPath: '{}', startAt: {start_at}}}
 kubernetes: {{source: none}}
-spool: {{path: '{}'}}
+spool: {{path: '{}', minFree: 0}}
 admin: {{listen: \"127.0.0.1:0\"}}
 ",
         receiver.grpc_addr(),

@@ -57,9 +57,11 @@ fn ctrl_c_ends_the_demo_and_nothing_is_left_behind() {
 #[test]
 fn the_demo_reads_the_machines_own_pods_where_there_are_any() {
     let rig = Rig::new();
-    let mut web = rig.pod("web");
+    rig.pod("old").lines(10);
     let (mut demo, temporary) = demo(&rig, &[]);
     wait_until("the demo runs", || demo.stdout().iter().any(|line| line.contains("Ctrl-C")));
+    // Born later: it is read from its first line, whenever the demo first looks.
+    let mut web = rig.pod("web");
     web.lines(100);
     wait_until("lines flow", || {
         demo.stdout().iter().any(|line| line.ends_with("received     100"))

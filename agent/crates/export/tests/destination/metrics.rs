@@ -73,9 +73,10 @@ impl Metrics {
 
 /// `count` metrics of one data point each.
 fn points(count: usize) -> ExportMetricsServiceRequest {
+    let point = NumberDataPoint { time_unix_nano: 7, ..NumberDataPoint::default() };
     let metric = |number| Metric {
         name: format!("a.metric.with.a.long.name.{number}"),
-        data: Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default()] })),
+        data: Some(metric::Data::Gauge(Gauge { data_points: vec![point.clone()] })),
         ..Metric::default()
     };
     let metrics = (0..count).map(metric).collect();
@@ -114,7 +115,11 @@ async fn metrics_and_logs_of_one_queue_arrive_at_their_services_in_the_bytes_the
     assert_eq!(logs.lines(), ["before", "after"]);
     assert_eq!(metrics.requests(), [sent]);
     let status = running.status();
-    assert_eq!((status.frames, status.records, status.reencoded_frames), (3, 5, 0));
+    assert_eq!((status.frames, status.records, status.data_points), (3, 2, 3));
+    assert_eq!(status.reencoded_frames, 0);
+    let counted = running.metrics();
+    assert!(counted.contains(r#"export_records_total{destination="main"} 2"#), "{counted}");
+    assert!(counted.contains(r#"export_data_points_total{destination="main"} 3"#), "{counted}");
     assert!(running.queue.losses().is_empty());
 }
 
@@ -131,7 +136,7 @@ async fn data_points_refused_by_partial_success_are_counted_with_the_words() {
 
     assert_eq!(running.queue.told(), [("partial_success", String::new(), 2, 0)]);
     assert_eq!(&*running.queue.losses()[0].words, "unknown unit");
-    assert_eq!(running.status().records, 1);
+    assert_eq!(running.status().data_points, 1);
 }
 
 #[tokio::test]

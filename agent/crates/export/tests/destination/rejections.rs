@@ -192,7 +192,6 @@ async fn stopping_in_the_middle_of_a_frame_leaves_it_to_the_queue() {
 
 #[tokio::test]
 async fn what_a_frame_lost_is_told_when_it_is_settled_and_once_if_the_agent_stops_in_between() {
-    let logs = Logs::default();
     let partial = || {
         let partial = ExportLogsPartialSuccess {
             rejected_log_records: 1,
@@ -200,27 +199,34 @@ async fn what_a_frame_lost_is_told_when_it_is_settled_and_once_if_the_agent_stop
         };
         Ok(ExportLogsServiceResponse { partial_success: Some(partial) })
     };
-    // The frame is too large, of its first half a record is refused, then the server is away.
-    logs.says(Err(Status::resource_exhausted("received message larger than max")));
-    logs.says(partial());
-    for _ in 0..1000 {
-        logs.says(Err(Status::unavailable("away")));
-    }
-    let server = logs.start(&[Zstd]).await;
-    let (next, lines) = frame_with(1000, |_| false);
-    let queue = Queue::of([frame_of_pods(Codec::Zstd, &[("cart-1", &lines)]), next]);
-    let settings = settings(&server.url(), Setup::default());
-    let running = Running::start(&settings, queue.clone(), Duration::from_millis(100));
-    eventually("away", || running.status().state == State::Retrying).await;
-    assert_eq!(running.status().rejected["partial_success"].records, 1);
-    assert_eq!(running.finish().await, Drained::Unfinished);
-    assert_eq!((queue.settled(), queue.unsettled(), queue.lost()), (0, 2, 0));
+    let hour = Duration::from_secs(3600);
+    for (trouble, state, drain) in [
+        (Status::unavailable("away"), State::Retrying, Duration::from_millis(100)),
+        (Status::internal("disk full"), State::Blocked, hour),
+    ] {
+        let logs = Logs::default();
+        // The frame is too large, of its first half a record is refused, then there is trouble.
+        logs.says(Err(Status::resource_exhausted("received message larger than max")));
+        logs.says(partial());
+        for _ in 0..1000 {
+            logs.says(Err(trouble.clone()));
+        }
+        let server = logs.start(&[Zstd]).await;
+        let (next, lines) = frame_with(1000, |_| false);
+        let queue = Queue::of([frame_of_pods(Codec::Zstd, &[("cart-1", &lines)]), next]);
+        let settings = settings(&server.url(), Setup::default());
+        let running = Running::start(&settings, queue.clone(), drain);
+        eventually("in trouble", || running.status().state == state).await;
+        assert_eq!(running.status().rejected["partial_success"].records, 1);
+        assert_eq!(running.finish().await, Drained::Unfinished);
+        assert_eq!((queue.settled(), queue.unsettled(), queue.lost()), (0, 2, 0));
 
-    logs.0.lock().script.clear();
-    logs.says(partial());
-    let running = Running::with(&settings, queue.clone());
-    assert_eq!(running.ended().await, Drained::Complete);
-    assert_eq!(queue.told(), [("partial_success", "cart-1".to_owned(), 1, 0)]);
+        logs.0.lock().script.clear();
+        logs.says(partial());
+        let running = Running::with(&settings, queue.clone());
+        assert_eq!(running.ended().await, Drained::Complete);
+        assert_eq!(queue.told(), [("partial_success", "cart-1".to_owned(), 1, 0)]);
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ impl<D: Disk> Journal<D> {
             if place.next >= end {
                 continue;
             }
-            let from = place.next.max(oldest.frames.start);
+            // Frames between the segments may be gone.
+            let from = place.next;
             let (name, in_hand) = (Arc::clone(&place.name), place.in_hand);
             let lost = |meta: &FrameMeta| meta.lost(Some(&name), LossReason::SpoolFull);
             let held = || metas.iter().filter(|meta| meta.sequence >= from);
@@ -52,10 +53,11 @@ impl<D: Disk> Journal<D> {
             place.next = end;
             place.at = (oldest.id, oldest.bytes);
             tracing::debug!(destination = &*name, frames = end - from, "let go, the spool is full");
-            self.note_progress(index, &losses, &[], &[], now);
+            self.count(&losses, now);
         }
         metas.iter().for_each(|meta| self.settle_for_all(meta));
         self.advance(None);
+        self.note_progress();
     }
 
     /// The frames of a segment, from number `from` on.

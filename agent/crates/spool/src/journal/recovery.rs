@@ -4,7 +4,7 @@
 //! frames say, and what was found on the way. Always: the torn tail of the newest segment is cut; damage anywhere else costs
 //! the frames it is in, whose ranges are read again ([`Missing`]); nothing is written into a segment of an earlier process.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use prost::Message;
 use super::{Destination, Journal, RESERVE, SegmentInfo, Settings, file_name, is_full};
 use crate::disk::Disk;
 use crate::positions::Positions;
-use crate::record::{FrameMeta, Progress, Record, Snapshot};
+use crate::record::{FrameMeta, LossMeta, Progress, Record, Snapshot};
 use crate::segment::{Scanned, SegmentError, SegmentReader, cut_torn_tail_of};
+use crate::told::Told;
 
 /// Why a lane cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,14 +61,13 @@ struct Gathered {
     snapshot_at: u64,
     segments: VecDeque<SegmentInfo>,
     head: Positions,
-    ledger: Ledger,
-    /// What snapshots to come will tell of losses; those of frames before the base are in it later.
-    settled_ledger: Ledger,
+    /// The last word on losses since the snapshot.
+    last_word: Option<Progress>,
+    /// Losses of frames at or behind the snapshot's base: number, time, loss.
+    losses: Vec<(u64, u64, Loss)>,
     progress: BTreeMap<String, u64>,
-    /// Frames whose losses are in the ledger.
-    counted: BTreeSet<u64>,
     /// The number that the next frame should have.
-    expected: Option<u64>,
+    expected: u64,
     gaps: Vec<std::ops::Range<u64>>,
     missing: Vec<Cover>,
 }
@@ -89,27 +89,35 @@ impl<D: Disk> Journal<D> {
         let (snapshot, snapshot_at) = newest_snapshot(&*disk, &ids)?.unwrap_or_else(|| {
             recovered.no_snapshot = !recovered.fresh;
             let born = if recovered.fresh { i64::try_from(now).unwrap_or(i64::MAX) } else { 0 };
-            (Snapshot { born, ..Snapshot::default() }, 0)
+            // Whatever was before the first frame that is there is taken for lost: better twice than not at all.
+            (Snapshot { born, base: 1, next: 1, ..Snapshot::default() }, 0)
         });
         let mut gathered = Gathered::begin(snapshot, snapshot_at);
         for id in ids {
             gathered.read(&*disk, id, &mut recovered)?;
         }
         let has_reserve = disk.list()?.iter().any(|name| name == RESERVE);
+        let told = gathered.base();
         let mut journal = gathered.into_journal(disk, settings);
         journal.has_reserve = has_reserve;
-        journal.settle_what_all_have()?;
+        journal.settle_what_all_have(told)?;
         match journal.roll() {
             Ok(()) => {}
             Err(SegmentError::Io(error)) if is_full(&error) => journal.failed(&error.into()),
             Err(error) => return Err(error.into()),
         }
+        // Before anything is appended: there is a snapshot from here on, whatever a power cut takes.
+        if let Some(job) = journal.take_sync() {
+            let result = job.run();
+            journal.synced(&job, result);
+        }
         journal.tick();
         Ok((journal, recovered))
     }
 
-    /// Positions and ledger of frames that every destination has settled since the snapshot was taken.
-    fn settle_what_all_have(&mut self) -> Result<(), OpenError> {
+    /// Positions of frames that every destination has settled since the snapshot was taken, and losses of those that the
+    /// ledger does not tell of: the ones from number `told` on.
+    fn settle_what_all_have(&mut self, told: u64) -> Result<(), OpenError> {
         let slowest = self.destinations.iter().map(|place| place.next).min().unwrap_or(self.base);
         let with_frames = self.segments.iter().filter(|info| !info.frames.is_empty());
         let before: Vec<_> = with_frames
@@ -118,8 +126,13 @@ impl<D: Disk> Journal<D> {
             .collect();
         for (segment, bytes) in before {
             for meta in self.metas(segment, bytes, self.base)? {
-                if meta.sequence < slowest {
+                if meta.sequence >= slowest {
+                    break;
+                }
+                if meta.sequence >= told {
                     self.settle_for_all(&meta);
+                } else {
+                    meta.covers().for_each(|cover| self.settled.apply(cover));
                 }
             }
         }
@@ -199,23 +212,16 @@ impl Gathered {
     fn begin(snapshot: Snapshot, snapshot_at: u64) -> Self {
         let mut head = Positions::default();
         snapshot.positions.iter().for_each(|cover| head.apply(cover.into()));
-        let mut ledger = Ledger::default();
-        for sum in &snapshot.ledger {
-            let (key, entry) = sum.entry();
-            ledger.put(key, entry);
-        }
-        let places = snapshot.destinations.iter();
+        let places = snapshot.places.iter();
         let progress = places.map(|place| (place.destination.clone(), place.next)).collect();
         Self {
             snapshot_at,
             segments: VecDeque::new(),
             head,
-            settled_ledger: ledger.clone(),
-            ledger,
+            last_word: None,
+            losses: Vec::new(),
             progress,
-            counted: BTreeSet::new(),
-            // Without a snapshot the first frame that is there is the first.
-            expected: (snapshot_at > 0).then_some(snapshot.base),
+            expected: snapshot.base,
             gaps: Vec::new(),
             missing: Vec::new(),
             snapshot,
@@ -231,6 +237,7 @@ impl Gathered {
         let reader = SegmentReader::of(disk.open(&file_name(id))?, id)?;
         let bytes = reader.file_len()?;
         let mut frames: Option<std::ops::Range<u64>> = None;
+        let mut last = None;
         for scanned in reader.scan(0, bytes) {
             let found = match scanned? {
                 Scanned::Frame(found) => found,
@@ -248,10 +255,15 @@ impl Gathered {
                 frames = Some(start..meta.sequence + 1);
                 self.take_frame(&meta);
             } else if let Some(progress) = record.progress {
-                self.take_progress(&progress, id);
+                self.take_places(&progress);
+                last = Some(progress);
             }
         }
-        let at = self.expected.unwrap_or_default();
+        // What was said before the snapshot is in it.
+        if let Some(progress) = last.filter(|_| id >= self.snapshot_at) {
+            self.last_word = Some(progress);
+        }
+        let at = self.expected;
         self.segments.push_back(SegmentInfo { id, frames: frames.unwrap_or(at..at), bytes });
         Ok(())
     }
@@ -260,56 +272,47 @@ impl Gathered {
         if meta.sequence < self.snapshot.base {
             return;
         }
-        let expected = self.expected.unwrap_or(meta.sequence);
-        if meta.sequence > expected {
-            self.gaps.push(expected..meta.sequence);
+        if meta.sequence > self.expected {
+            self.gaps.push(self.expected..meta.sequence);
         }
-        self.expected = Some(meta.sequence + 1);
+        self.expected = meta.sequence + 1;
         for cover in meta.covers() {
             if !self.gaps.is_empty() {
                 self.missing.extend(self.head.gap_before(&cover));
             }
             self.head.apply(cover);
         }
-        for loss in meta.losses() {
-            self.ledger.add(&loss, meta.at);
-            self.counted.insert(meta.sequence);
+        self.losses.extend(meta.losses().map(|loss| (meta.sequence, meta.at, loss)));
+    }
+
+    fn take_places(&mut self, progress: &Progress) {
+        for place in &progress.places {
+            let known = self.progress.entry(place.destination.clone()).or_default();
+            *known = (*known).max(place.next);
         }
     }
 
-    fn take_progress(&mut self, progress: &Progress, segment: u64) {
-        let known = self.progress.entry(progress.destination.clone()).or_default();
-        *known = (*known).max(progress.next);
-        // A frame that is gone, and was settled: what it told of losses stands here too.
-        let frame = progress.next.saturating_sub(1);
-        if frame >= self.snapshot.base
-            && !progress.frame_losses.is_empty()
-            && self.counted.insert(frame)
-        {
-            for ledger in [&mut self.ledger, &mut self.settled_ledger] {
-                let losses = progress.frame_losses.iter().map(Loss::from);
-                losses.for_each(|loss| ledger.add(&loss, progress.at));
-            }
+    /// The first frame whose losses are not in [`ledger`](Self::ledger).
+    fn base(&self) -> u64 {
+        self.snapshot.base.max(self.last_word.as_ref().map_or(0, |progress| progress.base))
+    }
+
+    /// Losses of frames before [`base`](Self::base), and of what destinations said.
+    fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::default();
+        let changes = self.last_word.iter().flat_map(|progress| &progress.ledger);
+        for (key, entry) in self.snapshot.ledger.iter().chain(changes).map(LossMeta::entry) {
+            ledger.set(key, entry);
         }
-        // What was said before the snapshot is in it.
-        if segment < self.snapshot_at {
-            return;
-        }
-        for ledger in [&mut self.ledger, &mut self.settled_ledger] {
-            progress.losses.iter().for_each(|loss| ledger.add(&Loss::from(loss), progress.at));
-            progress.returned.iter().for_each(|loss| ledger.take_back(&Loss::from(loss)));
-        }
+        ledger
     }
 
     fn into_journal<D: Disk>(self, disk: Arc<D>, settings: Settings) -> Journal<D> {
-        let Self { snapshot, head, ledger, settled_ledger, progress, gaps, missing, .. } = self;
+        let (told, ledger) = (self.base(), self.ledger());
+        let Self { snapshot, head, progress, mut gaps, missing, .. } = self;
         let mut settled = Positions::default();
         snapshot.positions.iter().for_each(|cover| settled.apply(cover.into()));
-        let first = self.segments.iter().find(|info| !info.frames.is_empty());
-        let base = match first {
-            Some(first) if self.snapshot_at == 0 => first.frames.start,
-            _ => snapshot.base.max(1),
-        };
+        let base = snapshot.base;
         let places = settings.destinations.iter();
         let destinations: Vec<_> = places
             .map(|(name, when_full)| {
@@ -319,7 +322,17 @@ impl Gathered {
             })
             .collect();
         let furthest = destinations.iter().map(|place| place.next).max().unwrap_or(0);
-        let next = snapshot.next.max(self.expected.unwrap_or(0)).max(furthest).max(1);
+        let next = snapshot.next.max(self.expected).max(furthest);
+        let mut all = ledger.clone();
+        for (sequence, at, loss) in &self.losses {
+            if *sequence >= told {
+                all.add(loss, *at);
+            }
+        }
+        // The last frames are gone, and with them their positions.
+        if self.expected < next {
+            gaps.push(self.expected..next);
+        }
         let (mut damaged, mut to_read) = (BTreeMap::new(), Vec::new());
         let gap_missing = gaps.first().map(|gap| gap.start).filter(|_| !missing.is_empty());
         if let Some(id) = gap_missing {
@@ -336,9 +349,10 @@ impl Gathered {
             base,
             head,
             settled,
-            ledger,
-            settled_ledger,
+            ledger: all,
+            told: Told::new(ledger),
             destinations,
+            unsaved: false,
             durable: (0, 0),
             to_sync: None,
             syncing: false,

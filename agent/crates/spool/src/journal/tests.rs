@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use hawsepipe_model::{
-    AppendError, Codec, Cover, Extent, Fingerprint, Frame, Ledger, Loss, LossReason, Missing,
-    Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
+    AppendError, Codec, Cover, Entry, Extent, Fingerprint, Frame, Ledger, Loss, LossKey,
+    LossReason, Missing, Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
 };
 use parking_lot::Mutex;
 
@@ -137,8 +137,7 @@ struct World {
     /// How far the reader of this process is.
     read: [u64; STREAMS],
     to_read: Vec<Missing>,
-    /// Lines that the reader passed over and counted.
-    passed_over: u64,
+    /// The reader passes over a line now and then, and counts it.
     passes_over: bool,
     killed: bool,
     cut: bool,
@@ -174,7 +173,6 @@ impl World {
             written: [0; STREAMS],
             read: [0; STREAMS],
             to_read: Vec::new(),
-            passed_over: 0,
             passes_over: true,
             killed: false,
             cut: false,
@@ -283,9 +281,8 @@ impl World {
     fn read_on(&mut self) {
         let (mut found, mut covers, mut losses) = (Runs::new(), Vec::new(), Vec::new());
         let mut read = self.read;
-        let mut lost = 0;
-        for index in 0..STREAMS {
-            let (from, end) = (self.read[index], self.written[index]);
+        for (index, from) in self.read.into_iter().enumerate() {
+            let end = self.written[index];
             if from == end || self.rng.u8(0..3) == 0 {
                 continue;
             }
@@ -293,7 +290,6 @@ impl World {
             let mut first = from;
             if self.passes_over && self.rng.u8(0..20) == 0 {
                 first += 1;
-                lost += 1;
                 let reason = LossReason::DeletedBeforeRead;
                 losses.push(Loss::of_stream(&stream(index), reason, Extent::known(1, 1)));
             }
@@ -315,7 +311,6 @@ impl World {
             Ok(()) => {
                 drop(journal);
                 self.read = read;
-                self.passed_over += lost;
             }
             Err(AppendError::Full(_)) => {}
             Err(error) => panic!("{error}"),
@@ -359,10 +354,10 @@ impl World {
         {
             let mut journal = journal.lock();
             journal.settle(index, &handed.meta, handed.end, &[], 1);
-            if journal.destinations[index].unsaved {
+            if journal.unsaved {
                 destination.unsaved += frame.records;
             } else {
-                destination.unsaved = 0;
+                self.destinations.iter_mut().for_each(|it| it.unsaved = 0);
             }
         }
     }
@@ -400,21 +395,26 @@ impl World {
         let ledger = self.journal().lock().ledger().clone();
         let passed_over = sum(&ledger, None, LossReason::DeletedBeforeRead);
         let gentle = !self.cut && !self.flipped;
-        if gentle {
-            assert_eq!(passed_over, self.passed_over, "losses of the reader in the ledger");
-        }
         for (index, destination) in self.destinations.iter().enumerate() {
             let written: u64 = self.written.iter().sum();
             let received: u64 = destination.received.iter().map(|lines| lines.len() as u64).sum();
             let missing = written - received;
             let name = format!("d{index}");
             let dropped = sum(&ledger, Some(&name), LossReason::SpoolFull);
+            // A frame that a power cut took was let go: of that not even the extent is known.
+            let of = |(key, _): &(&LossKey, &Entry)| key.destination.as_deref() == Some(&*name);
+            let unknown = ledger.entries().filter(of).any(|(_, entry)| entry.extent.unknown > 0);
+            assert!(!gentle || !unknown);
             assert!(
-                missing <= passed_over + dropped || self.flipped,
+                missing <= passed_over + dropped || unknown || self.flipped,
                 "{missing} lines are missing, {passed_over} + {dropped} counted"
             );
             if destination.when_full == WhenFull::Block {
                 assert_eq!(dropped, 0);
+                assert!(
+                    !gentle || missing == passed_over,
+                    "{missing} missing, {passed_over} counted"
+                );
             }
             if gentle && !self.killed {
                 assert_eq!(missing, passed_over + dropped, "lost and counted");

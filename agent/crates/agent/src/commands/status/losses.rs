@@ -1,8 +1,10 @@
 //! What was lost, as a table for people.
 //!
 //! In: the `losses` of `/status`. Out: a line for each pod, destination and reason, the columns aligned; or the word that
-//! nothing was lost. Always: what the agent tells is shown, also where it does not know whose it was or how much.
+//! nothing was lost. Always: what the agent tells is shown, also where it does not know whose it was or how much; records
+//! that arrived shorter are told apart from those that are missing.
 
+use hawsepipe_model::LossReason;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -79,15 +81,17 @@ impl Loss {
         ]
     }
 
-    /// What has no column: losses that cannot be measured, and the destination's words.
+    /// What has no column: what became of the records, losses that cannot be measured, and the destination's words.
     fn remark(&self) -> String {
+        let missing = self.records == 0 || LossReason::from_name(&self.reason).is_missing();
+        let shorter = (!missing).then(|| "they arrived, shorter by these bytes".to_owned());
         let unknown = match self.unknown_extent {
             0 => None,
             1 => Some("and once nobody knows how much".to_owned()),
             times => Some(format!("and {times} times nobody knows how much")),
         };
         let message = self.message.clone().filter(|message| !message.is_empty());
-        unknown.into_iter().chain(message).collect::<Vec<_>>().join("; ")
+        shorter.into_iter().chain(unknown).chain(message).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -116,6 +120,8 @@ mod tests {
              "last": "2026-11-24T17:00:00Z"},
             {"namespace": "shop", "pod": "cart-1", "destination": null, "reason": "deleted_before_read",
              "records": 12345, "bytes": 678_901_234, "unknownExtent": 2, "message": "", "last": null},
+            {"namespace": "shop", "pod": "cart-1", "destination": "main", "reason": "cut", "records": 1, "bytes": 9,
+             "unknownExtent": 0, "message": "at most 4 MiB", "last": "2026-11-24T16:00:00Z"},
         ]);
         let expected = "\
 lost, of what was written since the spool was made:
@@ -123,6 +129,7 @@ lost, of what was written since the spool was made:
   (not known)    main         partial_success            2          0  2026-11-24T18:00:00Z  too old
   shop/(others)  -            spool_damage               0          0  2026-11-24T17:00:00Z  and once nobody knows how much
   shop/cart-1    -            deleted_before_read    12345  678901234  -                     and 2 times nobody knows how much
+  shop/cart-1    main         cut                        1          9  2026-11-24T16:00:00Z  they arrived, shorter by these bytes; at most 4 MiB
 ";
         assert_eq!(table(&losses).unwrap(), expected);
     }

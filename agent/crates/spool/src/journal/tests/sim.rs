@@ -1,7 +1,7 @@
 //! A disk in memory that does what disks do: it tears writes, forgets what was not synced, page by page and name by name in
 //! any order, flips bits and fills up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct State {
     names: BTreeMap<String, u64>,
     /// As it was when the folder was synced last, and what was done since.
     synced_names: BTreeMap<String, u64>,
-    inodes: HashMap<u64, Inode>,
+    inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     capacity: Option<usize>,
     /// After so many writes more, everything fails.
@@ -122,9 +122,8 @@ impl SimDisk {
             for start in (0..len).step_by(PAGE) {
                 let end = (start + PAGE).min(len);
                 let source = if rng.bool() { &inode.live } else { &inode.synced };
-                for at in start..end {
-                    data[at] = source.get(at).copied().unwrap_or(0);
-                }
+                let known = source.get(start..source.len().min(end)).unwrap_or_default();
+                data[start..start + known.len()].copy_from_slice(known);
             }
             inode.live.clone_from(&data);
             inode.synced = data;
