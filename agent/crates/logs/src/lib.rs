@@ -13,6 +13,8 @@ mod discover;
 mod docker;
 mod files;
 mod framer;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod join;
 mod lines;
 mod metrics;

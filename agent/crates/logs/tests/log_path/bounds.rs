@@ -128,15 +128,26 @@ fn a_closed_file_that_was_compressed_meanwhile_is_read_on_in_the_copy() {
     }
     rig.wait_for_streams(6);
     append(&dir.join("0.log"), lines(10..20));
-    append(&rig.container("ns_other0_uid0", "c").join("0.log"), lines(100..110));
-    wait(|| !is_held(&dir.join("0.log")), String::new);
+    // It is opened for what was written; others that are written to push it out again.
+    let others =
+        (0..5).cycle().map(|number| rig.container(&format!("ns_other{number}_uid{number}"), "c"));
+    let others = std::cell::RefCell::new(others);
+    let pushed_out = || {
+        append(&others.borrow_mut().next().unwrap().join("0.log"), line("x"));
+        !is_held(&dir.join("0.log"))
+    };
+    wait(pushed_out, String::new);
     fs::rename(dir.join("0.log"), dir.join("0.log.20261122-100000")).unwrap();
     compress(&dir.join("0.log.20261122-100000"));
     append(&dir.join("0.log"), lines(20..30));
     *rig.sink.full.lock() = false;
-    rig.wait_for(40);
-    let of_pod = rig.records().into_iter().filter(|record| record.text("k8s.pod.name") == "pod");
-    assert!(of_pod.map(|record| record.body).eq(numbers(0..30)));
+    let of_pod = || -> Vec<String> {
+        let records = rig.records().into_iter();
+        let of_pod = records.filter(|record| record.text("k8s.pod.name") == "pod");
+        of_pod.map(|record| record.body).collect()
+    };
+    wait(|| of_pod().len() >= 30, || format!("{:?}", of_pod()));
+    assert_eq!(of_pod(), numbers(0..30));
     assert!(rig.losses().is_empty(), "{:?}", rig.losses());
 }
 

@@ -85,6 +85,21 @@ fn what_was_deleted_while_the_agent_was_away_is_an_unknown_loss_and_said_without
 }
 
 #[test]
+fn a_file_that_was_found_and_never_read_is_missed_when_it_is_deleted_while_the_agent_is_away() {
+    let mut rig = Rig::new();
+    *rig.sink.full.lock() = true;
+    rig.start();
+    let log = rig.container("ns_pod_uid", "c").join("0.log");
+    append(&log, lines(0..10));
+    wait(|| rig.positions().len() == 1, || format!("{:?}", rig.positions()));
+    rig.kill();
+    fs::remove_file(&log).unwrap();
+    *rig.sink.full.lock() = false;
+    rig.restart();
+    rig.wait_for_loss(LossReason::DeletedBeforeRead, Extent::UNKNOWN);
+}
+
+#[test]
 fn a_loss_that_the_queue_cannot_take_now_is_told_later_and_once() {
     let mut rig = Rig::new();
     let log = rig.container("ns_pod_uid", "c").join("0.log");
