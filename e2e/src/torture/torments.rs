@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ pub(crate) struct Done {
 /// Does all of these at the same time, until the end. Everything that was taken away is there again
 /// afterwards.
 pub(crate) fn run(stage: &Stage<'_>, torments: &[Torment], seed: u64) -> Result<Vec<Done>> {
-    let shared = Shared { stop: AtomicBool::new(false), api: Mutex::new(()) };
+    let shared = Shared { stop: AtomicBool::new(false), api: RwLock::new(()) };
     let results: Vec<Result<Done>> = thread::scope(|scope| {
         let started: Vec<_> = torments
             .iter()
@@ -114,8 +114,8 @@ fn heal(stage: &Stage<'_>) -> Result<()> {
 struct Shared {
     /// Set when one of them failed: the others need not go on.
     stop: AtomicBool,
-    /// Held by whoever needs the API server, and by whoever takes it away.
-    api: Mutex<()>,
+    /// Read by whoever needs the API server, written by whoever takes it away.
+    api: RwLock<()>,
 }
 
 struct Player<'a> {
@@ -142,13 +142,14 @@ impl Player<'_> {
                 || self.stage.place.free(),
             ),
             Torment::Api => {
-                let held: RefCell<Option<MutexGuard<'_, ()>>> = RefCell::new(None);
+                let held = RefCell::new(None);
                 self.outages(
                     random,
                     "the API server was away",
                     |part| (part / 20, part / 10),
                     || {
-                        let api = self.api();
+                        let api = self.shared.api.write();
+                        let api = api.unwrap_or_else(PoisonError::into_inner);
                         self.stage.cluster.stop_api_server()?;
                         held.replace(Some(api));
                         Ok(())
@@ -269,12 +270,8 @@ impl Player<'_> {
     }
 
     fn with_api<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let _here = self.api();
+        let _here = self.shared.api.read().unwrap_or_else(PoisonError::into_inner);
         work()
-    }
-
-    fn api(&self) -> MutexGuard<'_, ()> {
-        self.shared.api.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// False when it is over.
