@@ -42,6 +42,9 @@ const SEGMENT_LEAST: u64 = 4 << 10;
 /// A segment that could be let go is worth a new snapshot when this much was written since the last one: on a quiet node
 /// the syncs would cost more than the bytes.
 const WORTH_A_SNAPSHOT: u64 = 512 << 10;
+/// Or this much, and so many ticks (of a second) ago: before the kernel writes it back, after 30 s by default
+/// (`vm.dirty_expire_centisecs`).
+const WORTH_IN_TIME: (u64, u32) = (64 << 10, 20);
 /// A file that gives its room to the snapshot that lets segments go when the disk is full.
 const RESERVE: &str = "reserve";
 /// Its size: room for a snapshot of some thousand positions.
@@ -184,6 +187,8 @@ pub(crate) struct Journal<D: Disk> {
     durable: (u64, u64),
     to_sync: Option<SyncJob<D>>,
     syncing: bool,
+    /// Ticks since the newest segment was opened.
+    ticks: u32,
     /// Frames that are damaged, by their numbers: whether their lines were found again.
     damaged: BTreeMap<u64, bool>,
     /// Numbers of frames that recovery did not find, and the number that stands for all of them in `damaged` while their
@@ -403,6 +408,7 @@ impl<D: Disk> Journal<D> {
             bytes: writer.len(),
         });
         self.writer = Some(writer);
+        self.ticks = 0;
         self.told.opened(id);
         self.unsaved = false;
         let (disk, base) = (Arc::clone(&self.disk), self.base);
@@ -473,11 +479,13 @@ impl<D: Disk> Journal<D> {
             }
             Err(error) => self.problem = Some(format!("cannot look at the disk: {error}")),
         }
-        let may_go = self.segments.len() > 1
-            && self.segments.front().is_some_and(|oldest| oldest.is_settled(self.base));
+        self.ticks = self.ticks.saturating_add(1);
         let written = self.writer.as_ref().map_or(0, SegmentWriter::len);
-        let worth = written >= WORTH_A_SNAPSHOT.min(self.segment_bytes() / 4);
-        if self.unsaved || (may_go && worth) || self.writer.is_none() {
+        let (bytes, ticks) = WORTH_IN_TIME;
+        let worth = (written >= WORTH_A_SNAPSHOT.min(self.segment_bytes() / 4)
+            && self.segments.len() > 1)
+            || (written >= bytes && self.ticks >= ticks);
+        if self.unsaved || (worth && self.can_let_go()) || self.writer.is_none() {
             self.roll_unless_syncing();
         }
     }

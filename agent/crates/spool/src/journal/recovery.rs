@@ -356,6 +356,7 @@ impl Gathered {
             durable: (0, 0),
             to_sync: None,
             syncing: false,
+            ticks: 0,
             damaged,
             gaps,
             gap_missing,
