@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     /// The name of the file in the rig that holds the key for all of them.
     pub(crate) key_file: &'static str,
     pub(crate) max_record_bytes: &'static str,
+    pub(crate) max_unlinked: &'static str,
     pub(crate) files_max_bytes: &'static str,
     pub(crate) level: &'static str,
     pub(crate) shutdown_timeout: &'static str,
@@ -33,6 +34,7 @@ impl Settings {
             drops: "",
             key_file: "key",
             max_record_bytes: "1MiB",
+            max_unlinked: "1GiB",
             files_max_bytes: "64MiB",
             level: "info",
             shutdown_timeout: "20s",
@@ -70,7 +72,7 @@ cluster: {{name: test}}
 resource: {{attributes: {{team: core}}}}
 destinations:
 {destinations}
-logs: {{podsPath: '{pods}', maxRecordBytes: {max_record_bytes}}}
+logs: {{podsPath: '{pods}', maxRecordBytes: {max_record_bytes}, maxUnlinked: {max_unlinked}}}
 kubernetes: {{source: none, nodeName: node-1}}
 spool: {{path: '{spool}', files: {{maxBytes: {files_max_bytes}}}}}
 admin: {{listen: \"{admin}\"}}
@@ -79,6 +81,7 @@ shutdownTimeout: {shutdown_timeout}
 ",
             pods = self.pods().display(),
             max_record_bytes = settings.max_record_bytes,
+            max_unlinked = settings.max_unlinked,
             spool = self.path("spool").display(),
             files_max_bytes = settings.files_max_bytes,
             admin = self.any_port(),

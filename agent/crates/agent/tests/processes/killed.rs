@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::agent::Settings;
+use crate::pods::Container;
 use crate::process::{program, wait_until};
 use crate::rig::Rig;
 
@@ -79,6 +80,44 @@ fn what_was_not_sent_at_the_stop_is_sent_after_the_start_and_once() {
     receiver.wait_for_records(web.written());
     agent.stop();
     web.assert_exact(&receiver.records());
+}
+
+/// Nothing before the byte where it was killed comes again, nothing behind it is missing.
+#[test]
+fn after_a_kill_reading_goes_on_at_the_exact_byte_inside_the_compressed_file_with_a_line_open() {
+    let rig = Rig::new();
+    let mut receiver = rig.receiver();
+    let mut web = rig.pod("web");
+    web.lines(500);
+    let mut agent = rig.agent(&Settings::to(receiver.grpc));
+    receiver.wait_for_records(500);
+    // A line of stdout is open while stderr goes on.
+    let open = web.number();
+    web.piece("stdout", 'P', &format!("{open} begins, "));
+    (0..100).for_each(|_| web.line("stderr", "goes on"));
+    receiver.wait_for_records(600);
+    agent.wait_until_read(web.bytes());
+    agent.process.signal(Signal::KILL);
+    agent.process.wait();
+
+    web.piece("stdout", 'P', "goes on, ");
+    web.line("stderr", "while the agent is away");
+    let first = web.rotate();
+    web.piece("stdout", 'F', "ends");
+    web.lines(100);
+    let second = web.rotate();
+    web.lines(100);
+    Container::compress(&first);
+    Container::compress(&second);
+    let mut agent = rig.agent(&Settings::to(receiver.grpc));
+    receiver.wait_for_records(web.written());
+    agent.stop();
+    let records = receiver.records();
+    let mut numbers = web.numbers(&records);
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..web.written()), "each line once");
+    let whole = format!("{open} begins, goes on, ends");
+    assert!(records.iter().any(|record| record["body"] == whole.as_str()));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod admin;
 mod agent;
 mod bad_config;
 mod bad_files;
+mod budget;
 mod check;
 mod delivery;
 mod demo;

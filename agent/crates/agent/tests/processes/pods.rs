@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 /// One container of one pod.
@@ -58,13 +60,24 @@ impl Container {
         self.next
     }
 
-    /// As the kubelet does: the file is renamed, and the runtime opens a new one.
-    pub(crate) fn rotate(&mut self) {
+    /// As the kubelet does: the file is renamed, and the runtime opens a new one. Gives its new path.
+    pub(crate) fn rotate(&mut self) -> PathBuf {
         let name = format!("{}.log", self.restarts);
-        let rotated = format!("{name}.20260101-{:06}", self.rotations);
-        fs::rename(self.dir.join(&name), self.dir.join(rotated)).unwrap();
+        let rotated = self.dir.join(format!("{name}.20260101-{:06}", self.rotations));
+        fs::rename(self.dir.join(&name), &rotated).unwrap();
         self.rotations += 1;
         self.file = open(&self.dir, self.restarts);
+        rotated
+    }
+
+    /// As the kubelet does with a rotated file, once there is a newer one.
+    pub(crate) fn compress(rotated: &Path) {
+        let with = |suffix: &str| PathBuf::from(format!("{}.{suffix}", rotated.display()));
+        let mut encoder = GzEncoder::new(File::create(with("tmp")).unwrap(), Compression::fast());
+        encoder.write_all(&fs::read(rotated).unwrap()).unwrap();
+        encoder.finish().unwrap();
+        fs::rename(with("tmp"), with("gz")).unwrap();
+        fs::remove_file(rotated).unwrap();
     }
 
     /// The container was restarted.
