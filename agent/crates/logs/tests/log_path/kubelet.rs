@@ -87,7 +87,8 @@ struct Node {
     deleted_away: BTreeSet<String>,
     /// ... and that no agent had ever told the queue of, so that nobody can know of them.
     unknowable: BTreeSet<String>,
-    was_deleted_away: bool,
+    /// Files were deleted. An agent that is killed before it has seen that cannot know that they were read to their ends.
+    was_deleted: bool,
     /// Files were compressed while no agent ran. One that was empty before cannot be recognized then.
     was_compressed_away: bool,
 }
@@ -111,7 +112,7 @@ impl Node {
             written: [const { Vec::new() }; 2],
             deleted_away: BTreeSet::new(),
             unknowable: BTreeSet::new(),
-            was_deleted_away: false,
+            was_deleted: false,
             was_compressed_away: false,
         }
     }
@@ -221,8 +222,8 @@ impl Node {
                 self.unknowable.extend(lines.iter().cloned());
             }
             self.deleted_away.extend(lines);
-            self.was_deleted_away = true;
         }
+        self.was_deleted = true;
         self.files.remove(index);
         for path in [oldest.clone(), PathBuf::from(format!("{}.gz", oldest.display()))] {
             if path.exists() {
@@ -354,7 +355,7 @@ proptest! {
         let losses = node.rig.losses();
         let unknown = losses.get(&LossReason::DeletedBeforeRead).copied().unwrap_or_default().unknown;
         prop_assert!(missing == 0 || unknown > 0, "{missing} lines are missing, {losses:?}");
-        let away = node.was_deleted_away || node.was_compressed_away;
+        let away = node.was_deleted || node.was_compressed_away;
         prop_assert!(away || losses.is_empty(), "{losses:?}");
     }
 
