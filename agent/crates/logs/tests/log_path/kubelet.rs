@@ -89,8 +89,8 @@ struct Node {
     unknowable: BTreeSet<String>,
     /// Files were deleted. An agent that is killed before it has seen that cannot know that they were read to their ends.
     was_deleted: bool,
-    /// Files were compressed while no agent ran. One that was empty before cannot be recognized then.
-    was_compressed_away: bool,
+    /// Files were compressed. One that was empty when the agent was stopped cannot be recognized then.
+    was_compressed: bool,
 }
 
 impl Node {
@@ -113,7 +113,7 @@ impl Node {
             deleted_away: BTreeSet::new(),
             unknowable: BTreeSet::new(),
             was_deleted: false,
-            was_compressed_away: false,
+            was_compressed: false,
         }
     }
 
@@ -196,7 +196,7 @@ impl Node {
     }
 
     fn compress(&mut self, half: bool) {
-        self.was_compressed_away |= self.rig.tailer.is_none();
+        self.was_compressed = true;
         let rotated = self.rotated();
         let old = &rotated[..rotated.len().max(1) - 1];
         for plain in old.iter().filter(|path| path.exists()) {
@@ -327,7 +327,7 @@ proptest! {
         prop_assert_eq!(&arrived, &node.written);
         let losses = node.rig.losses();
         let guessed = Extent { unknown: 0, ..losses.values().copied().next().unwrap_or_default() };
-        prop_assert!(losses.is_empty() || node.was_compressed_away, "{losses:?}");
+        prop_assert!(losses.is_empty() || node.was_compressed, "{losses:?}");
         prop_assert!(losses.len() <= 1 && guessed == Extent::default(), "{losses:?}");
     }
 
@@ -355,7 +355,7 @@ proptest! {
         let losses = node.rig.losses();
         let unknown = losses.get(&LossReason::DeletedBeforeRead).copied().unwrap_or_default().unknown;
         prop_assert!(missing == 0 || unknown > 0, "{missing} lines are missing, {losses:?}");
-        let away = node.was_deleted || node.was_compressed_away;
+        let away = node.was_deleted || node.was_compressed;
         prop_assert!(away || losses.is_empty(), "{losses:?}");
     }
 
