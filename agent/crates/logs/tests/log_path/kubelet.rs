@@ -87,9 +87,10 @@ struct Node {
     deleted_away: BTreeSet<String>,
     /// ... and that no agent had ever told the queue of, so that nobody can know of them.
     unknowable: BTreeSet<String>,
-    was_deleted_away: bool,
-    /// Files were compressed while no agent ran. One that was empty before cannot be recognized then.
-    was_compressed_away: bool,
+    /// Files were deleted. An agent that is killed before it has seen that cannot know that they were read to their ends.
+    was_deleted: bool,
+    /// Files were compressed. One that was empty when the agent was stopped cannot be recognized then.
+    was_compressed: bool,
 }
 
 impl Node {
@@ -111,8 +112,8 @@ impl Node {
             written: [const { Vec::new() }; 2],
             deleted_away: BTreeSet::new(),
             unknowable: BTreeSet::new(),
-            was_deleted_away: false,
-            was_compressed_away: false,
+            was_deleted: false,
+            was_compressed: false,
         }
     }
 
@@ -195,7 +196,7 @@ impl Node {
     }
 
     fn compress(&mut self, half: bool) {
-        self.was_compressed_away |= self.rig.tailer.is_none();
+        self.was_compressed = true;
         let rotated = self.rotated();
         let old = &rotated[..rotated.len().max(1) - 1];
         for plain in old.iter().filter(|path| path.exists()) {
@@ -221,8 +222,8 @@ impl Node {
                 self.unknowable.extend(lines.iter().cloned());
             }
             self.deleted_away.extend(lines);
-            self.was_deleted_away = true;
         }
+        self.was_deleted = true;
         self.files.remove(index);
         for path in [oldest.clone(), PathBuf::from(format!("{}.gz", oldest.display()))] {
             if path.exists() {
@@ -326,7 +327,7 @@ proptest! {
         prop_assert_eq!(&arrived, &node.written);
         let losses = node.rig.losses();
         let guessed = Extent { unknown: 0, ..losses.values().copied().next().unwrap_or_default() };
-        prop_assert!(losses.is_empty() || node.was_compressed_away, "{losses:?}");
+        prop_assert!(losses.is_empty() || node.was_compressed, "{losses:?}");
         prop_assert!(losses.len() <= 1 && guessed == Extent::default(), "{losses:?}");
     }
 
@@ -354,7 +355,7 @@ proptest! {
         let losses = node.rig.losses();
         let unknown = losses.get(&LossReason::DeletedBeforeRead).copied().unwrap_or_default().unknown;
         prop_assert!(missing == 0 || unknown > 0, "{missing} lines are missing, {losses:?}");
-        let away = node.was_deleted_away || node.was_compressed_away;
+        let away = node.was_deleted || node.was_compressed;
         prop_assert!(away || losses.is_empty(), "{losses:?}");
     }
 
