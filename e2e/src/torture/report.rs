@@ -95,6 +95,13 @@ impl Outcome {
                 verdict.vanished
             );
         }
+        if verdict.excused > 0 {
+            println!(
+                "          excused   {} of the missing lines by nothing but an unknown extent:\n{}",
+                verdict.excused,
+                verdict.excuses.words()
+            );
+        }
         for (reason, (lost, words)) in &ledger.reasons {
             let words = words.as_deref().unwrap_or_default();
             println!(

@@ -23,6 +23,11 @@ pub(crate) struct Verdict {
     pub(crate) missing: u64,
     /// Pods whose missing lines are not what the ledger says, in words.
     pub(crate) unaccounted: Findings,
+    /// Lines that are missing beyond what the ledger counts, where it says that it does not know how
+    /// many it lost.
+    pub(crate) excused: u64,
+    /// Whose these are, in words.
+    pub(crate) excuses: Findings,
     /// Lines that arrived and were never written, in words.
     pub(crate) invented: Findings,
     /// Lines that arrived and are in no file after a power cut.
@@ -109,7 +114,7 @@ pub(crate) fn judge(
         find_invented(written, container, came, truth, &mut verdict);
     }
     verdict.missing = missing.values().map(|missing| missing.lines).sum();
-    compare(&missing, ledger, truth, &mut verdict.unaccounted);
+    compare(&missing, ledger, truth, &mut verdict);
     verdict
 }
 
@@ -149,8 +154,9 @@ fn compare(
     missing: &BTreeMap<&str, Missing>,
     ledger: &Ledger,
     truth: Truth,
-    unaccounted: &mut Findings,
+    verdict: &mut Verdict,
 ) {
+    let Verdict { unaccounted, excused, excuses, .. } = verdict;
     let folded = ledger.pods.get("").copied();
     let mut left = 0;
     let named = ledger.pods.keys().map(String::as_str).filter(|pod| !pod.is_empty());
@@ -165,17 +171,23 @@ fn compare(
             }
             unaccounted
                 .push(format!("{pod}: {lines} lines are missing, and the ledger says {records}"));
-        } else if *lines > records && unknown == 0 {
-            if folded.is_some() {
+        } else if *lines > records {
+            if unknown == 0 && folded.is_some() {
                 left += lines - records;
                 continue;
             }
             let more = words.len().saturating_sub(4);
             let more = if more > 0 { format!("; and {more} runs more") } else { String::new() };
             let words = words.iter().take(4).map(String::as_str).collect::<Vec<_>>().join("; ");
-            unaccounted.push(format!(
+            let told = format!(
                 "{pod}: {lines} lines are missing, and the ledger says {records} ({words}{more})"
-            ));
+            );
+            if unknown == 0 {
+                unaccounted.push(told);
+            } else {
+                *excused += lines - records;
+                excuses.push(format!("{told} and {unknown} times unknown"));
+            }
         }
     }
     if let Some(Lost { records, unknown }) = folded
