@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Reasons under which a line is in the ledger and arrives all the same: something of it is missing.
-const ARRIVES: &[&str] = &["cut", "truncated", "tooLong"];
+const ARRIVES: &[&str] = &["cut", "record_too_large", "nul_bytes"];
 
 /// An entry.
 #[derive(Clone, Debug, Deserialize)]

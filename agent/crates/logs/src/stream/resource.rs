@@ -36,7 +36,8 @@ impl ContainerStream {
         let flows = self.resource.as_ref().is_some_and(|known| known.restart == restart);
         let complete = !context.pods.expected()
             || pod.as_ref().is_some_and(|pod| knows_run(pod, &self.container, restart));
-        if !complete && !flows && !self.gone {
+        // Lines that the next rotations delete are not risked for labels.
+        if !complete && !flows && !self.gone && self.hurry() == 0 {
             let since = *self.waiting.get_or_insert_with(Instant::now);
             if since.elapsed() < context.metadata_timeout {
                 return None;

@@ -162,6 +162,19 @@ fn a_stream_whose_metadata_does_not_come_goes_on_and_says_so() {
 }
 
 #[test]
+fn lines_that_the_kubelet_will_soon_delete_do_not_wait_for_metadata() {
+    let mut rig = Rig::new().with_metadata();
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log.20261122-100000"), lines(0..5));
+    append(&dir.join("0.log.20261122-110000"), lines(5..10));
+    append(&dir.join("0.log"), lines(10..15));
+    rig.start();
+    let records = rig.wait_for(15);
+    assert_eq!(rig.bodies(), numbers(0..15));
+    assert_eq!(records[0].resource["hawsepipe.metadata.complete"], Value::BoolValue(false));
+}
+
+#[test]
 fn excluded_containers_are_not_read_and_labels_decide_when_they_come() {
     let mut rig = Rig::new().with_metadata();
     let rule = |namespace: &str, label: Option<&str>| Rule {
