@@ -1,12 +1,16 @@
 //! The resource of a container's records: what the path, the API server and the admin say of it, encoded once.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hawsepipe_model::otlp::encode_resource;
 use hawsepipe_model::{Attributes, NodeMeta, PodMeta};
 
 use super::{ContainerStream, Context};
+
+/// How long lines that the next rotations delete wait for metadata: what an API server that is there needs to answer. More
+/// would risk lines for labels.
+const HURRIED: Duration = Duration::from_secs(1);
 
 /// The resource of one run of the container, and what it was made from.
 pub(super) struct Resource {
@@ -36,10 +40,10 @@ impl ContainerStream {
         let flows = self.resource.as_ref().is_some_and(|known| known.restart == restart);
         let complete = !context.pods.expected()
             || pod.as_ref().is_some_and(|pod| knows_run(pod, &self.container, restart));
-        // Lines that the next rotations delete are not risked for labels.
-        if !complete && !flows && !self.gone && self.hurry() == 0 {
+        if !complete && !flows && !self.gone {
             let since = *self.waiting.get_or_insert_with(Instant::now);
-            if since.elapsed() < context.metadata_timeout {
+            let patience = if self.hurry() > 0 { HURRIED } else { Duration::MAX };
+            if since.elapsed() < context.metadata_timeout.min(patience) {
                 return None;
             }
         }

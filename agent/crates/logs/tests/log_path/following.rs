@@ -162,7 +162,7 @@ fn a_stream_whose_metadata_does_not_come_goes_on_and_says_so() {
 }
 
 #[test]
-fn lines_that_the_kubelet_will_soon_delete_do_not_wait_for_metadata() {
+fn lines_that_the_kubelet_will_soon_delete_do_not_wait_long_for_metadata() {
     let mut rig = Rig::new().with_metadata();
     let dir = rig.container("ns_pod_uid", "c");
     append(&dir.join("0.log.20261122-100000"), lines(0..5));
