@@ -106,9 +106,15 @@ impl Joiner {
         }
     }
 
-    /// Whether a line is open that began in a segment before the one at hand.
-    pub(crate) fn has_carried(&self) -> bool {
-        self.pending.iter().any(|pending| pending.open && pending.carried)
+    /// Whether a line of stdout, and of stderr, is open that began in a segment before the one at hand. One that is not
+    /// CRI holds up both.
+    pub(crate) fn carried(&self) -> (bool, bool) {
+        let carried = |slot: Slot| {
+            let pending = &self.pending[slot as usize];
+            pending.open && pending.carried
+        };
+        let raw = carried(Slot::Raw);
+        (raw || carried(Slot::Stdout), raw || carried(Slot::Stderr))
     }
 
     /// Whether a line that begins at `at` is to be passed over. One that is not CRI was covered, when it lies before both.

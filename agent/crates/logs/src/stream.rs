@@ -318,11 +318,24 @@ impl ContainerStream {
 
     /// Tells what is covered of segments that are not being read, and what was lost.
     pub(crate) fn tell(&mut self, framer: &mut Framer) {
-        // Lines that began in segments before this one are told: those are covered to their ends.
-        if !self.joiner.has_carried() {
-            for cover in self.left.drain(..) {
-                framer.cover(cover);
+        // An output whose line that began in segments before this one is told has those covered to their ends; the other
+        // may have one open still. Both in the frame that tells the line: of half a line nothing must be left to be read.
+        let (stdout, stderr) = self.joiner.carried();
+        for mut left in std::mem::take(&mut self.left) {
+            let (from, end) = (left.from, left.position);
+            let position = Position {
+                stdout: if stdout { from.stdout } else { end.stdout },
+                stderr: if stderr { from.stderr } else { end.stderr },
+            };
+            if position == end {
+                framer.cover(left);
+                continue;
             }
+            if position != from {
+                framer.cover(Cover { position, state: SegmentState::Open, ..left.clone() });
+                left.from = position;
+            }
+            self.left.push(left);
         }
         for cover in self.notices.drain(..) {
             framer.cover(cover);

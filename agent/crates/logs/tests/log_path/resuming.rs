@@ -68,6 +68,25 @@ fn with_a_partial_line_open_each_output_goes_on_at_its_own_byte() {
 }
 
 #[test]
+fn of_two_lines_that_go_on_in_the_next_file_the_one_that_is_told_leaves_no_half_behind() {
+    let mut rig = Rig::new();
+    let dir = rig.container("ns_pod_uid", "c");
+    let live = dir.join("0.log");
+    append(&live, "2026-11-22T10:00:00Z stdout P one \n");
+    append(&live, "2026-11-22T10:00:00Z stderr P aside \n");
+    fs::rename(&live, dir.join("0.log.20261122-100000")).unwrap();
+    append(&live, "2026-11-22T10:00:00Z stdout F two\n");
+    rig.start();
+    rig.wait_for(1);
+    rig.kill();
+    append(&live, line("next"));
+    append(&live, "2026-11-22T10:00:00Z stderr F end\n");
+    rig.restart();
+    rig.wait_for(3);
+    assert_eq!(rig.bodies(), ["one two", "next", "aside end"]);
+}
+
+#[test]
 fn a_file_that_a_power_cut_made_shorter_goes_on_at_its_end() {
     let mut rig = Rig::new();
     let live = rig.container("ns_pod_uid", "c").join("0.log");
