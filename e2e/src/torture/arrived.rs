@@ -80,7 +80,7 @@ impl Arrived {
         }
         let Some(container) = self.containers.get_mut(name) else { return };
         let Some(Line { run, number }) = Line::parse(body) else {
-            let is_beginning = line::is_beginning(body);
+            let is_beginning = line::is_beginning(body) || line::is_torn_head(body);
             let fragment = || Fragment { shown: shown(body), is_beginning };
             container.fragments.entry(line::fingerprint(body)).or_insert_with(fragment);
             return;

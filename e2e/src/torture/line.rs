@@ -62,6 +62,16 @@ pub(crate) fn is_beginning(body: &[u8]) -> bool {
     })
 }
 
+/// Whether it is less than the head that the runtime puts before a line: what a power cut may leave at a file's end, and
+/// what is delivered as it is, because nothing better can be known of it.
+pub(crate) fn is_torn_head(body: &[u8]) -> bool {
+    let digits = |byte: &u8| if byte.is_ascii_digit() { b'0' } else { *byte };
+    let shape: Vec<u8> = body.iter().map(digits).collect();
+    ["stdout F", "stdout P", "stderr F", "stderr P"]
+        .iter()
+        .any(|tail| format!("0000-00-00T00:00:00.000000000Z {tail}").as_bytes().starts_with(&shape))
+}
+
 /// How long the name is that a run draws.
 const RUN_LENGTH: usize = 8;
 
@@ -159,6 +169,11 @@ mod tests {
             assert_eq!(Line::parse(&line[..end]), None, "cut at {end}");
         }
         assert!((0..line.len()).all(|end| is_beginning(&line[..end])));
+        assert!(
+            is_torn_head(b"2026-11-24T20:34")
+                && is_torn_head(b"2026-11-24T20:34:28.446768583Z std")
+        );
+        assert!(!is_torn_head(b"2026-11-24T20:34:28.446768583Z stdin") && !is_torn_head(b"word"));
         assert!(
             !is_beginning(line) && !is_beginning(b"something else") && !is_beginning(&line[4..])
         );
