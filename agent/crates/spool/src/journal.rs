@@ -231,26 +231,25 @@ impl<D: Disk> Journal<D> {
                 return Err(AppendError::Full(frame));
             }
         }
-        let mut written = self.write(&record, &frame.payload);
-        if written.is_ok() && !frame.replaces.is_empty() {
-            written = self.sync_now();
-        }
-        if let Err(error) = written {
+        if let Err(error) = self.write(&record, &frame.payload) {
             self.failed(&error);
             return Err(AppendError::Full(frame));
-        }
-        for cover in frame.covers {
-            self.head.apply(cover);
-        }
-        for loss in &frame.losses {
-            self.ledger.add(loss, now);
-        }
-        for id in frame.replaces {
-            self.damaged.entry(id).and_modify(|found| *found = true);
         }
         self.next += 1;
         if let Some(segment) = self.segments.back_mut() {
             segment.frames.end = self.next;
+        }
+        frame.covers.iter().for_each(|cover| self.head.apply(cover.clone()));
+        frame.losses.iter().for_each(|loss| self.ledger.add(loss, now));
+        if !frame.replaces.is_empty() {
+            // The frame is there, with its number, whatever comes of this: it may come again, under another one.
+            if let Err(error) = self.sync_now() {
+                self.failed(&error);
+                return Err(AppendError::Full(frame));
+            }
+            for id in &frame.replaces {
+                self.damaged.entry(*id).and_modify(|found| *found = true);
+            }
         }
         if self.writer.as_ref().is_some_and(|writer| writer.len() >= self.segment_bytes()) {
             self.roll_if_possible();
@@ -445,6 +444,10 @@ impl<D: Disk> Journal<D> {
         if let Err(error) = result {
             self.problem = Some(format!("cannot sync the spool: {error}"));
             return;
+        }
+        if !self.disk_full {
+            // A segment could be written and synced: what was in the way is over.
+            self.problem = None;
         }
         self.durable = (job.segment, job.base);
         self.told.synced(job.segment);

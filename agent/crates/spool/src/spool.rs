@@ -111,13 +111,13 @@ impl Spool {
                 min_free: settings.min_free,
                 destinations: destinations.collect(),
             };
-            let (journal, fresh) = open_lane(path, name, &settings, &mut remembered.findings)?;
-            Ok((Lane::new(journal, Arc::clone(&filled), Arc::clone(&bell)), fresh))
+            let (journal, first) = open_lane(path, name, &settings, &mut remembered.findings)?;
+            Ok((Lane::new(journal, Arc::clone(&filled), Arc::clone(&bell)), first))
         };
-        let (files, fresh) = open(FILES, settings.files_max_bytes, false)?;
+        let (files, first_start) = open(FILES, settings.files_max_bytes, false)?;
         let (sampled, _) = open(SAMPLED, settings.sampled_max_bytes, true)?;
         remembered.positions = files.positions();
-        remembered.first_start = (!fresh).then(|| files.born());
+        remembered.first_start = first_start;
         let keeper = keep(vec![files.clone(), sampled.clone()], Arc::clone(&bell));
         let keeper = keeper.map_err(|source| failed("start the thread for", path, source))?;
         Ok((Self { files, sampled, filled, bell, keeper: Some(keeper), _lock: lock }, remembered))
@@ -189,13 +189,13 @@ fn lock(path: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// Opens a lane, and whether it is a first one.
+/// Opens a lane, with the time when it was made; none for one that is made now, 0 where that is not known.
 fn open_lane(
     spool: &Path,
     name: &str,
     settings: &journal::Settings,
     findings: &mut Vec<String>,
-) -> Result<(Journal<Folder>, bool), SpoolError> {
+) -> Result<(Journal<Folder>, Option<i64>), SpoolError> {
     let path = spool.join(name);
     let io = |source| failed("use the folder", &path, source);
     let open = || {
@@ -205,7 +205,8 @@ fn open_lane(
     match open() {
         Ok((journal, recovered)) => {
             tell(&path, &recovered, findings);
-            Ok((journal, recovered.fresh))
+            let made = (!recovered.fresh).then(|| journal.born());
+            Ok((journal, made))
         }
         Err(OpenError::Io(source)) => Err(io(source)),
         Err(OpenError::Newer { format }) => {
@@ -217,7 +218,8 @@ fn open_lane(
                 aside.display()
             ));
             match open() {
-                Ok((journal, _)) => Ok((journal, false)),
+                // Not a first start: nothing that is there is passed over.
+                Ok((journal, _)) => Ok((journal, Some(0))),
                 Err(OpenError::Io(source)) => Err(io(source)),
                 Err(error) => Err(io(io::Error::other(error))),
             }

@@ -294,7 +294,7 @@ fn a_spool_of_a_newer_version_is_set_aside_and_said_so() {
     fs::write(&segment, &bytes).unwrap();
     let (spool, remembered) = Spool::open(&one(folder.path())).unwrap();
     assert_eq!(remembered.positions, []);
-    assert!(remembered.first_start.is_some(), "no first start: nothing is passed over");
+    assert_eq!(remembered.first_start, Some(0), "no first start: nothing is passed over");
     assert!(remembered.findings[0].contains("newer version"), "{:?}", remembered.findings);
     assert!(folder.path().join("files.set-aside-1").join(segment.file_name().unwrap()).exists());
     spool.files().append(frame(1, 10)).unwrap();
