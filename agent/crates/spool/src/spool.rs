@@ -265,13 +265,29 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// One line when a problem begins, and one when it is over.
+fn tell_of_change(told: &mut Option<String>, problem: Option<String>) {
+    if *told == problem {
+        return;
+    }
+    match &problem {
+        Some(problem) => tracing::warn!(problem, "the spool does not take all; the files wait"),
+        None => tracing::info!("the spool takes what is read again"),
+    }
+    *told = problem;
+}
+
 fn keep(lanes: Vec<Lane>, bell: Arc<Bell>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("spool".to_owned()).spawn(move || {
         let mut due = Instant::now();
+        let mut told = vec![None; lanes.len()];
         loop {
             lanes.iter().for_each(Lane::sync);
             if Instant::now() >= due {
-                lanes.iter().for_each(Lane::tick);
+                for (lane, told) in lanes.iter().zip(&mut told) {
+                    lane.tick();
+                    tell_of_change(told, lane.problem());
+                }
                 due = Instant::now() + TICK;
             }
             if !bell.wait_until(due) {

@@ -74,7 +74,7 @@ destinations:
 {destinations}
 logs: {{podsPath: '{pods}', maxRecordBytes: {max_record_bytes}, maxUnlinked: {max_unlinked}}}
 kubernetes: {{source: none, nodeName: node-1}}
-spool: {{path: '{spool}', files: {{maxBytes: {files_max_bytes}}}}}
+spool: {{path: '{spool}', minFree: 0, files: {{maxBytes: {files_max_bytes}}}}}
 admin: {{listen: \"{admin}\"}}
 log: {{level: {level}}}
 shutdownTimeout: {shutdown_timeout}
