@@ -57,7 +57,9 @@ fn ctrl_c_ends_the_demo_and_nothing_is_left_behind() {
 #[test]
 fn the_demo_reads_the_machines_own_pods_where_there_are_any() {
     let rig = Rig::new();
-    rig.pod("old").lines(10);
+    let mut old = rig.pod("old");
+    old.lines(10);
+    old.let_age();
     let (mut demo, temporary) = demo(&rig, &[]);
     wait_until("the demo runs", || demo.stdout().iter().any(|line| line.contains("Ctrl-C")));
     // Born later: it is read from its first line, whenever the demo first looks.

@@ -10,6 +10,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
+use crate::process::wait_until;
+
 /// One container of one pod.
 pub(crate) struct Container {
     pub(crate) dir: PathBuf,
@@ -84,6 +86,12 @@ impl Container {
     pub(crate) fn restart(&mut self) {
         self.restarts += 1;
         self.file = open(&self.dir, self.restarts);
+    }
+
+    /// Waits until its file is older than an agent that starts now, also by a coarse clock.
+    pub(crate) fn let_age(&self) {
+        let born = self.file.metadata().unwrap().created().unwrap();
+        wait_until("the file is old", || born.elapsed().is_ok_and(|age| age.as_millis() > 100));
     }
 
     /// Bytes in the file that is written to.
