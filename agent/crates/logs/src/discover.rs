@@ -82,14 +82,18 @@ impl Discovery {
             return (unfound, losses);
         }
         for (key, segments) in self.restored.drain() {
-            let open = segments.values().filter(|cover| cover.state == SegmentState::Open).count();
-            if open > 0 {
+            let mut extent = Extent::default();
+            for cover in segments.values().filter(|cover| cover.state == SegmentState::Open) {
+                extent.add(cover.rest.map_or(Extent::UNKNOWN, |rest| rest.extent));
+            }
+            if extent != Extent::default() {
                 tracing::warn!(
                     stream = %key,
-                    files = open,
+                    lines = extent.records,
+                    bytes = extent.bytes,
+                    files_of_unknown_extent = extent.unknown,
                     "a container's logs were deleted while the agent was away; what was not read is lost"
                 );
-                let extent = Extent { unknown: open as u64, ..Extent::default() };
                 losses.push(Loss::of_stream(&key, LossReason::DeletedBeforeRead, extent));
             }
             let cover = |(id, cover): (SegmentId, Cover)| gone(&key, id, cover.position);

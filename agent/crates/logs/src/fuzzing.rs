@@ -36,6 +36,7 @@ pub fn read_compressed(bytes: &[u8], (stdout, stderr): (u64, u64), before: u32) 
         position,
         fingerprint: Fingerprint { head: 0, before },
         state: SegmentState::Open,
+        rest: None,
     };
     if !segment.resume(&cover).unwrap_or(false) {
         segment.begin_anew();

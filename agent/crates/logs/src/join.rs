@@ -106,6 +106,11 @@ impl Joiner {
         }
     }
 
+    /// Whether a line is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.pending.iter().any(|pending| pending.open)
+    }
+
     /// Whether a line of stdout, and of stderr, is open that began in a segment before the one at hand. One that is not
     /// CRI holds up both.
     pub(crate) fn carried(&self) -> (bool, bool) {

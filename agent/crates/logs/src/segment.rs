@@ -13,7 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use hawsepipe_model::{Cover, Fingerprint, Position, SegmentId, SegmentState, StreamKey};
+use hawsepipe_model::{
+    Cover, Extent, Fingerprint, Position, Rest, SegmentId, SegmentState, StreamKey,
+};
 
 pub(crate) use self::inflate::compressed_head;
 use self::inflate::{Compressed, Expected, inflated_len};
@@ -41,6 +43,8 @@ pub(crate) struct Segment {
     pub(crate) covered: Position,
     /// The position that was told last.
     pub(crate) told: Position,
+    /// What stands behind that position, where it was counted.
+    pub(crate) rest: Option<Rest>,
     /// It was deleted: what is open is all there is.
     pub(crate) unlinked: bool,
     /// Where the kubelet's compressed copy of it is, while this one is plain.
@@ -109,6 +113,7 @@ impl Segment {
             size: 0,
             covered: Position::default(),
             told: Position::default(),
+            rest: None,
             unlinked: false,
             copy: None,
             used: Instant::now(),
@@ -285,7 +290,15 @@ impl Segment {
     pub(crate) fn begin_at(&mut self, offset: u64) {
         (self.offset, self.seen) = (offset, offset);
         self.covered = Position { stdout: offset, stderr: offset };
-        self.told = self.covered;
+        (self.told, self.rest) = (self.covered, None);
+    }
+
+    /// Lines of it were handed on.
+    pub(crate) fn take_off(&mut self, told: Extent) {
+        if let Some(Rest { extent, .. }) = &mut self.rest {
+            extent.records = extent.records.saturating_sub(told.records);
+            extent.bytes = extent.bytes.saturating_sub(told.bytes);
+        }
     }
 
     /// Begins anew: what was in the file is not there any more.
@@ -300,6 +313,7 @@ impl Segment {
         let (position, Fingerprint { head, before }) = (cover.position, cover.fingerprint);
         (self.covered, self.told, self.offset) = (position, position, position.lower());
         self.seen = self.offset;
+        self.rest = cover.rest;
         if let Source::Compressed(compressed) = &mut self.source {
             compressed.expect(Expected { at: position.upper(), before });
         }
@@ -318,7 +332,7 @@ impl Segment {
             let (stdout, stderr) = (position.stdout.min(size), position.stderr.min(size));
             self.covered = Position { stdout, stderr };
             (self.told, self.offset) = (self.covered, self.covered.lower());
-            self.seen = self.offset;
+            (self.seen, self.rest) = (self.offset, None);
             if let Source::Compressed(compressed) = &mut self.source {
                 compressed.expect(Expected::default());
             }
@@ -381,7 +395,8 @@ impl Segment {
         let head = self.head();
         let (stream, fingerprint) = (stream.clone(), Fingerprint { head, before });
         let from = std::mem::replace(&mut self.told, position);
-        Cover { stream, segment: self.id, from, position, fingerprint, state }
+        let rest = self.rest.filter(|_| state == SegmentState::Open);
+        Cover { stream, segment: self.id, from, position, fingerprint, state, rest }
     }
 
     /// [`Fingerprint::head`], 0 while it is not known.

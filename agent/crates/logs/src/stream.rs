@@ -4,6 +4,7 @@
 //! it has a successor or its folder is gone, and it has stopped growing; lines of one container keep their
 //! order; what was written and cannot be read is counted.
 
+mod counting;
 mod folder;
 mod reading;
 mod resource;
@@ -225,6 +226,11 @@ impl ContainerStream {
         }
     }
 
+    /// Whether it has files that have no name any more.
+    pub(crate) fn has_deleted(&self) -> bool {
+        self.segments.iter().any(|segment| self.gone || segment.unlinked)
+    }
+
     /// Bytes on the disk that are there because this stream holds deleted files open.
     pub(crate) fn pinned_bytes(&self) -> u64 {
         let deleted = self.segments.iter().filter(|segment| self.gone || segment.unlinked);
@@ -332,7 +338,8 @@ impl ContainerStream {
                 continue;
             }
             if position != from {
-                framer.cover(Cover { position, state: SegmentState::Open, ..left.clone() });
+                let state = SegmentState::Open;
+                framer.cover(Cover { position, state, ..left.clone() });
                 left.from = position;
             }
             self.left.push(left);
@@ -352,5 +359,6 @@ impl ContainerStream {
 /// Nothing needs to be remembered of a segment.
 pub(crate) fn gone(key: &StreamKey, segment: SegmentId, from: Position) -> Cover {
     let (stream, position, fingerprint) = (key.clone(), from, Fingerprint::default());
-    Cover { stream, segment, from, position, fingerprint, state: SegmentState::Gone }
+    let state = SegmentState::Gone;
+    Cover { stream, segment, from, position, fingerprint, state, rest: None }
 }

@@ -31,6 +31,8 @@ use crate::wake::{Dirty, Wake};
 const CHUNK: usize = 256 << 10;
 /// How often streams are looked at that no event tells of.
 const TICK: Duration = Duration::from_millis(100);
+/// Bytes that are read in a tick to be counted: a few milliseconds' worth.
+const COUNTED: u64 = 4 << 20;
 /// How often it is asked for damaged frames, while nothing else is to do.
 const ASK: Duration = Duration::from_secs(1);
 /// How often everything is looked at, so that a lost event costs no more than this.
@@ -121,6 +123,7 @@ impl Worker {
         self.framer.hasten();
         self.framer.flush();
         let (mut last_rescan, mut last_tick) = (Instant::now(), Instant::now());
+        let mut served = Served::All;
         let waker = self.wake.waker();
         while !waker.is_stopped() {
             let now = Instant::now();
@@ -138,8 +141,9 @@ impl Worker {
                 self.tick(now);
                 self.bound_pinned();
                 self.replace_missing();
+                self.count_waiting(served);
             }
-            let served = self.serve();
+            served = self.serve();
             let due = self.framer.deadline().is_some_and(|deadline| deadline <= Instant::now());
             if due || self.framer.is_stuck() {
                 self.framer.flush();
@@ -294,6 +298,34 @@ impl Worker {
             }
         }
         self.metrics.pinned_bytes.set(i64::try_from(pinned).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what waits in files that may be deleted before it can be read.
+    fn count_waiting(&mut self, served: Served) {
+        let (cap, mut read) = (self.settings.max_record_bytes, 0);
+        let waits = |stream: &ContainerStream| served == Served::Full || stream.is_waiting();
+        let mut ids: Vec<_> = self
+            .discovery
+            .streams()
+            .filter(|(_, stream)| waits(stream))
+            .map(|(id, stream)| (stream.has_deleted(), self.hurry(id), id))
+            .filter(|(deleted, hurry, _)| *deleted || *hurry > 0)
+            .collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, _, id) in ids {
+            let Some(stream) = self.discovery.get_mut(id) else { continue };
+            while read < COUNTED
+                && let Some(bytes) = stream.count_rest(cap, &mut self.chunk)
+            {
+                read += bytes;
+            }
+            stream.tell(&mut self.framer);
+        }
+        if read > 0 {
+            // An agent that is killed now must find it.
+            self.framer.flush();
+            self.discovery.close_some();
+        }
     }
 
     /// Reads again what the queue wants again.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Codec, Loss};
+use crate::{Codec, Extent, Loss};
 
 /// An OpenTelemetry signal. Each has an export service of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +117,18 @@ pub struct Cover {
     pub fingerprint: Fingerprint,
     /// What becomes of it.
     pub state: SegmentState,
+    /// What stands behind the position, where it was counted.
+    pub rest: Option<Rest>,
+}
+
+/// What stands in a segment behind a position and waits to be read, counted because the segment may be deleted before that:
+/// an agent that finds it gone knows what it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rest {
+    /// Lines and bytes, as they are counted when the segment is lost.
+    pub extent: Extent,
+    /// The segment's size when it was counted. One that has another size by now has another rest.
+    pub end: u64,
 }
 
 /// What becomes of a segment.

@@ -20,7 +20,7 @@ mod resource;
 
 pub use codec::{Codec, PreferredCodec};
 pub use frame::{
-    Cover, Fingerprint, Frame, Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
+    Cover, Fingerprint, Frame, Position, Rest, SegmentId, SegmentState, Signal, StreamKey, Tally,
 };
 pub use loss::{Entry, Extent, Ledger, Loss, LossKey, LossReason, MAX_ENTRIES};
 pub use outcome::{BlockedReason, Measured, Outcome};

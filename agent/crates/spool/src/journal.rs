@@ -45,7 +45,8 @@ const WORTH_A_SNAPSHOT: u64 = 512 << 10;
 /// Or this much, and so many ticks (of a second) ago: before the kernel writes it back, after 30 s by default
 /// (`vm.dirty_expire_centisecs`).
 const WORTH_IN_TIME: (u64, u32) = (64 << 10, 20);
-/// A file that gives its room to the snapshot that lets segments go when the disk is full.
+/// A file that gives its room to what must be written when the disk is full: snapshots that let segments go, notes,
+/// acknowledgements.
 const RESERVE: &str = "reserve";
 /// Its size: room for a snapshot of some thousand positions.
 const RESERVE_BYTES: u64 = 1 << 20;
@@ -347,14 +348,19 @@ impl<D: Disk> Journal<D> {
         meta.losses().for_each(|loss| self.told.add(&loss, meta.at));
     }
 
-    /// Writes a record into the newest segment.
+    /// Writes a record into the newest segment; one without a body, if need be, in the room of the reserve.
     fn write(&mut self, record: &[u8], body: &[u8]) -> Result<(), SegmentError> {
         if self.writer.is_none() {
             self.roll()?;
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.append(record, body)?;
-        let bytes = writer.len();
+        let mut written = writer.append(record, body);
+        if body.is_empty() && self.give_up_reserve(&written)? {
+            let Some(writer) = &mut self.writer else { return Ok(()) };
+            written = writer.append(record, body);
+        }
+        written?;
+        let bytes = self.writer.as_ref().map_or(0, SegmentWriter::len);
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes = bytes;
         }
@@ -372,13 +378,21 @@ impl<D: Disk> Journal<D> {
 
     /// Begins a new segment, on a full disk in the room of the reserve.
     fn roll(&mut self) -> Result<(), SegmentError> {
-        match self.begin_segment() {
-            Err(SegmentError::Io(error)) if is_full(&error) && self.has_reserve => {
+        let begun = self.begin_segment();
+        if self.give_up_reserve(&begun)? { self.begin_segment() } else { begun }
+    }
+
+    /// Gives the reserve's room to what must be written however full the disk is; false when it is not full, or there is no
+    /// reserve. Frames wait until there is room for another one.
+    fn give_up_reserve<T>(&mut self, written: &Result<T, SegmentError>) -> io::Result<bool> {
+        match written {
+            Err(error @ SegmentError::Io(cause)) if is_full(cause) && self.has_reserve => {
+                self.failed(error);
                 self.has_reserve = false;
                 self.disk.remove(RESERVE)?;
-                self.begin_segment()
+                Ok(true)
             }
-            other => other,
+            _ => Ok(false),
         }
     }
 
@@ -472,9 +486,11 @@ impl<D: Disk> Journal<D> {
         match self.disk.space() {
             Ok(space) => {
                 self.disk_low = self.settings.min_free.is_reached(space);
-                if self.disk_full && space.free > 2 * RESERVE_BYTES {
-                    self.disk_full = false;
-                    self.problem = None;
+                if space.free > 2 * RESERVE_BYTES {
+                    self.end_disk_full();
+                } else if !self.has_reserve {
+                    // What is left is for notes and snapshots.
+                    self.failed(&io::Error::from(io::ErrorKind::StorageFull).into());
                 }
                 if !self.has_reserve && space.free > 4 * RESERVE_BYTES {
                     self.has_reserve = self.disk.reserve(RESERVE, RESERVE_BYTES).is_ok();
@@ -519,6 +535,12 @@ impl<D: Disk> Journal<D> {
         let only = self.segments.len() == 1;
         let oldest = self.segments.front();
         oldest.is_some_and(|it| it.is_settled(self.base) && !(only && it.frames.is_empty()))
+    }
+
+    fn end_disk_full(&mut self) {
+        if std::mem::take(&mut self.disk_full) {
+            self.problem = None;
+        }
     }
 
     fn failed(&mut self, error: &SegmentError) {

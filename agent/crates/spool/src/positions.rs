@@ -34,7 +34,7 @@ impl Positions {
             // It was read to an end that a lost frame knew.
             let open = known.filter(|known| known.state == SegmentState::Open);
             let position = Position { stdout: u64::MAX, stderr: u64::MAX };
-            return open.map(|known| Cover { from, position, ..known.clone() });
+            return open.map(|known| Cover { from, position, rest: None, ..known.clone() });
         }
         let to = Position {
             stdout: from.stdout.max(cover.from.stdout),
@@ -43,7 +43,7 @@ impl Positions {
         let mut fingerprint = cover.fingerprint;
         // It speaks of the end of the cover.
         fingerprint.before = 0;
-        (from != to).then(|| Cover { from, position: to, fingerprint, ..cover.clone() })
+        (from != to).then(|| Cover { from, position: to, fingerprint, rest: None, ..cover.clone() })
     }
 
     /// All of them, in no order.

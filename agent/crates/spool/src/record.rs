@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hawsepipe_model::{
-    Codec, Cover, Entry, Extent, Fingerprint, Frame, Loss, LossKey, LossReason, Position,
+    Codec, Cover, Entry, Extent, Fingerprint, Frame, Loss, LossKey, LossReason, Position, Rest,
     SegmentId, SegmentState, Signal, StreamKey, Tally,
 };
 use prost::Message;
@@ -78,6 +78,22 @@ pub(crate) struct CoverMeta {
     before: u32,
     #[prost(uint32, tag = "12")]
     state: u32,
+    /// What stands behind the position, where it was counted.
+    #[prost(message, optional, tag = "13")]
+    rest: Option<RestMeta>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct RestMeta {
+    #[prost(uint64, tag = "1")]
+    records: u64,
+    #[prost(uint64, tag = "2")]
+    bytes: u64,
+    #[prost(uint64, tag = "3")]
+    unknown: u64,
+    /// The segment's size.
+    #[prost(uint64, tag = "4")]
+    end: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -264,6 +280,10 @@ impl From<&Cover> for CoverMeta {
                 SegmentState::Finished => 1,
                 SegmentState::Gone => 2,
             },
+            rest: cover.rest.map(|Rest { extent, end }| {
+                let Extent { records, bytes, unknown } = extent;
+                RestMeta { records, bytes, unknown, end }
+            }),
         }
     }
 }
@@ -286,6 +306,10 @@ impl From<&CoverMeta> for Cover {
                 2 => SegmentState::Gone,
                 _ => SegmentState::Open,
             },
+            rest: meta.rest.map(|RestMeta { records, bytes, unknown, end }| {
+                let extent = Extent { records, bytes, unknown };
+                Rest { extent, end }
+            }),
         }
     }
 }

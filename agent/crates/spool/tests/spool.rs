@@ -52,6 +52,7 @@ fn frame(number: u64, len: usize) -> Frame {
             position: both(number + 1),
             fingerprint: Fingerprint { head: 4, before: 5 },
             state: SegmentState::Open,
+            rest: None,
         }],
         tallies: vec![Tally { stream: stream(), records: 1, bytes: len as u64 }],
         losses: Vec::new(),

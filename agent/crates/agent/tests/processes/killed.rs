@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::agent::Settings;
 use crate::pods::Container;
@@ -92,11 +93,12 @@ fn after_a_kill_reading_goes_on_at_the_exact_byte_inside_the_compressed_file_wit
     let mut agent = rig.agent(&Settings::to(receiver.grpc));
     receiver.wait_for_records(500);
     // A line of stdout is open while stderr goes on.
-    let open = web.number();
+    let (open, begins) = (web.number(), web.bytes());
     web.piece("stdout", 'P', &format!("{open} begins, "));
     (0..100).for_each(|_| web.line("stderr", "goes on"));
     receiver.wait_for_records(600);
-    agent.wait_until_read(web.bytes());
+    let killed = web.bytes();
+    agent.wait_until_read(killed);
     agent.process.signal(Signal::KILL);
     agent.process.wait();
 
@@ -109,9 +111,19 @@ fn after_a_kill_reading_goes_on_at_the_exact_byte_inside_the_compressed_file_wit
     web.lines(100);
     Container::compress(&first);
     Container::compress(&second);
-    let mut agent = rig.agent(&Settings::to(receiver.grpc));
+    let mut agent = rig.agent(&Settings { level: "debug", ..Settings::to(receiver.grpc) });
     receiver.wait_for_records(web.written());
     agent.stop();
+    let said = agent.process.stderr();
+    let goes_on: Vec<Value> = said
+        .iter()
+        .filter(|line| line.contains("reading goes on"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [goes_on] = &goes_on[..] else { panic!("{goes_on:?}") };
+    assert!(goes_on["file"].as_str().unwrap().ends_with(".gz"), "{goes_on}");
+    // stdout at the first byte of the line that was open, stderr behind the last one that was read.
+    assert_eq!((&goes_on["stdout"], &goes_on["stderr"]), (&begins.into(), &killed.into()));
     let records = receiver.records();
     let mut numbers = web.numbers(&records);
     numbers.sort_unstable();

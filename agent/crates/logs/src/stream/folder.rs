@@ -256,7 +256,11 @@ impl ContainerStream {
             return;
         }
         match segment.resume(cover) {
-            Ok(true) => {}
+            Ok(true) => {
+                let Position { stdout, stderr } = segment.covered;
+                let file = segment.path.display();
+                tracing::debug!(stream = %self.key, %file, stdout, stderr, "reading goes on");
+            }
             Ok(false) => {
                 // It was truncated, or is another file under the same identity, which no file system should give; better
                 // twice than not at all.
@@ -312,7 +316,10 @@ impl ContainerStream {
         for (id, cover) in missing {
             if cover.state == SegmentState::Open && self.included != Some(false) {
                 let (dir, from) = (self.dir.clone(), cover.position.lower());
-                self.lose(LossReason::DeletedBeforeRead, &dir, (from, None), Extent::UNKNOWN);
+                let extent = cover.rest.map_or(Extent::UNKNOWN, |rest| rest.extent);
+                if extent != Extent::default() {
+                    self.lose(LossReason::DeletedBeforeRead, &dir, (from, None), extent);
+                }
             }
             self.notices.push(gone(&self.key, id, cover.position));
         }

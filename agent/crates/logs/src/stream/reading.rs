@@ -17,7 +17,7 @@ use crate::segment::{Filled, Segment};
 
 /// How long a segment that has a successor must have been still before it is left: the kubelet renames first and then
 /// asks the runtime to reopen, which may still drain what it holds into the renamed file.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// How often a turn looks through the folder for a closed file that is not under its path any more.
 const SEARCHES: u32 = 3;
 
@@ -140,10 +140,15 @@ impl ContainerStream {
             return Ok(false);
         }
         framer.begin(&self.key, resource);
-        let emit = &mut |line: Line<'_>| framer.push(line);
+        let mut told = Extent::default();
+        let emit = &mut |line: Line<'_>| {
+            told.add(Extent::known(1, line.original));
+            framer.push(line);
+        };
         let Consumed { used, nul } =
             consume(&mut self.joiner, &chunk[..len], segment.offset, at_end, emit);
         segment.advance(&chunk[..len], used, at_end);
+        segment.take_off(told);
         context.metrics.read_bytes.inc_by(used as u64);
         if nul > 0 {
             let extent = Extent::known(0, nul);
@@ -284,7 +289,8 @@ impl ContainerStream {
         let unread = segment.size.saturating_sub(segment.offset);
         let unwatched = self.suspect || self.polled || self.activity.hot;
         let unknown = u64::from(unread > 0 || unwatched || segment.is_compressed());
-        let extent = Extent { records: 0, bytes: unread, unknown };
+        let uncounted = Extent { records: 0, bytes: unread, unknown };
+        let extent = segment.rest.map_or(uncounted, |rest| rest.extent);
         self.give_up(framer, resource, LossReason::DeletedBeforeRead, extent);
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bounds;
+mod counting;
 mod following;
 mod kubelet;
 mod losing;

@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     pub(crate) frames: Mutex<Vec<Frame>>,
     /// No room: only notes and what replaces a damaged frame are taken.
     pub(crate) full: Mutex<bool>,
+    /// After so many frames with lines it is full.
+    pub(crate) frames_left: Mutex<Option<u64>>,
     /// Not even those: the disk is full, or the agent was killed.
     pub(crate) dead: Mutex<bool>,
     /// Frames with lines are larger than it could ever take.
@@ -59,6 +61,12 @@ impl FrameSink for Kept {
             return Err(AppendError::TooLarge { frame, needed, capacity: 1 });
         }
         check(&frame);
+        if !frame.is_note()
+            && let Some(left) = &mut *self.frames_left.lock()
+        {
+            *left -= 1;
+            *self.full.lock() = *left == 0;
+        }
         self.frames.lock().push(frame);
         Ok(())
     }

@@ -59,6 +59,7 @@ fn cover(index: usize, from: u64, to: u64) -> Cover {
         position: both(to),
         fingerprint: Fingerprint::default(),
         state: SegmentState::Open,
+        rest: None,
     }
 }
 
@@ -485,6 +486,32 @@ fn every_line_arrives_whatever_a_power_cut_takes() {
 #[test]
 fn every_line_arrives_or_its_frame_is_counted_whatever_bit_flips() {
     play(Evil::Flips);
+}
+
+/// Positions and losses are written however full the disk is, and what they need is not taken by frames.
+#[test]
+fn a_note_is_kept_on_a_full_disk_and_frames_wait_for_room() {
+    let mut world = World::new(3, Evil::Nothing);
+    let log = |to| {
+        let runs = vec![(0, to - 1, to)];
+        frame(&runs, vec![cover(0, to - 1, to)], Vec::new(), Vec::new(), 20)
+    };
+    let note = |to| Frame::note(vec![cover(1, to - 1, to)], Vec::new(), Vec::new());
+    world.written[1] = 20;
+    world.journal().lock().tick();
+    world.disk.fill_to(Some(0));
+    assert!(world.journal().lock().append(log(1), 1).is_err());
+    for number in 1..=20 {
+        world.journal().lock().append(note(number), 1).unwrap();
+        // Killed, and started while the disk is still full.
+        world.end();
+        world.start();
+        assert_eq!(world.read[1], number);
+        assert!(world.journal().lock().append(log(1), 1).is_err(), "after {number} notes");
+    }
+    world.disk.fill_to(None);
+    world.journal().lock().tick();
+    world.journal().lock().append(log(1), 1).unwrap();
 }
 
 /// A spool of a few frames, each bit of each byte flipped in turn: at most the frame that it is in is lost, and its lines are
