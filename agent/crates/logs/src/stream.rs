@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hawsepipe_model::{
     Attributes, Cover, Extent, Fingerprint, Loss, LossReason, PodDirectory, Position, SegmentId,
@@ -213,6 +213,16 @@ impl ContainerStream {
         let rotated = |segment: &&Segment| segment.name.rotated.is_some() && !segment.unlinked;
         let rotated = self.segments.iter().filter(rotated).count();
         if rotated < 2 || self.gone { 0 } else { rotated }
+    }
+
+    /// Files that have a successor, so that nobody writes to them any more, and are not read to their end.
+    pub(crate) fn finished(&self) -> usize {
+        self.segments.len().saturating_sub(1)
+    }
+
+    /// When the newest file was last written to.
+    pub(crate) fn last_write(&self) -> Option<SystemTime> {
+        Some(self.segments.back()?.stat().ok()?.modified)
     }
 
     /// Whether the next rotation is near: the file that is written to has grown to half of the one before.

@@ -33,6 +33,8 @@ const CHUNK: usize = 256 << 10;
 const TICK: Duration = Duration::from_millis(100);
 /// Bytes that are read in a tick to be counted: a few milliseconds' worth.
 const COUNTED: u64 = 4 << 20;
+/// What was not written to for this long does not rotate soon.
+const QUIET: Duration = Duration::from_secs(60);
 /// How often it is asked for damaged frames, while nothing else is to do.
 const ASK: Duration = Duration::from_secs(1);
 /// How often everything is looked at, so that a lost event costs no more than this.
@@ -308,8 +310,9 @@ impl Worker {
             .discovery
             .streams()
             .filter(|(_, stream)| waits(stream))
-            .map(|(id, stream)| (stream.has_deleted(), self.hurry(id), id))
-            .filter(|(deleted, hurry, _)| *deleted || *hurry > 0)
+            .map(|(id, stream)| (stream.has_deleted(), stream.finished(), id))
+            .filter(|(deleted, finished, _)| *deleted || *finished > 0)
+            .filter(|(deleted, _, id)| *deleted || self.discovery.get(*id).is_some_and(is_written))
             .collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         for (_, _, id) in ids {
@@ -378,6 +381,11 @@ impl Worker {
 enum Step {
     Switch,
     LetGo,
+}
+
+/// Whether somebody writes to a stream: its rotated files will be deleted, while history stays where it is.
+fn is_written(stream: &ContainerStream) -> bool {
+    stream.last_write().is_some_and(|last| last.elapsed().is_ok_and(|since| since < QUIET))
 }
 
 /// Notes writes that events told of; true when the stream has become hot by them.

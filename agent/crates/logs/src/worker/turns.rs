@@ -99,7 +99,7 @@ impl Worker {
 
     /// How many of a stream's files will be deleted before long; of a backlog only when it is written to, so that history
     /// that stays where it is goes on waiting behind new lines.
-    pub(super) fn hurry(&self, id: usize) -> usize {
+    fn hurry(&self, id: usize) -> usize {
         let stream =
             self.discovery.get(id).filter(|stream| !stream.backlog || stream.rotates_soon());
         stream.map_or(0, |stream| stream.hurry())
