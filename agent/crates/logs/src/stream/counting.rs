@@ -5,12 +5,10 @@
 //! Out: a [`Rest`] with the segment's position, in a note. Always: what is counted stays to be read; a count that is not of
 //! the whole rest says so; lines that are read are taken off it.
 
-use std::time::SystemTime;
-
 use hawsepipe_model::{Extent, Rest, SegmentState};
 
 use super::ContainerStream;
-use super::reading::GRACE;
+use super::reading::is_still;
 use crate::join::{Joiner, Line};
 use crate::lines::drain;
 use crate::segment::Segment;
@@ -51,9 +49,8 @@ impl ContainerStream {
         let Ok(stat) = segment.stat() else { return false };
         if !segment.is_compressed() {
             let known = segment.rest.is_some_and(|rest| rest.end == stat.size);
-            let still = SystemTime::now().duration_since(stat.modified);
             // The runtime of a pod that is gone writes no more.
-            return !known && (self.gone || still.is_ok_and(|still| still >= GRACE));
+            return !known && (self.gone || is_still(&stat));
         }
         segment.rest.is_none()
     }

@@ -13,11 +13,11 @@ use super::{Begin, ContainerStream, Context, Turn};
 use crate::framer::Framer;
 use crate::join::Line;
 use crate::lines::{Consumed, consume, consume_last, drain};
-use crate::segment::{Filled, Segment};
+use crate::segment::{Filled, Segment, Stat};
 
 /// How long a segment that has a successor must have been still before it is left: the kubelet renames first and then
 /// asks the runtime to reopen, which may still drain what it holds into the renamed file.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 /// How often a turn looks through the folder for a closed file that is not under its path any more.
 const SEARCHES: u32 = 3;
 
@@ -38,6 +38,15 @@ impl Trouble {
         } else {
             Self::Unreadable(error)
         }
+    }
+}
+
+/// Whether a file that has a successor was not written to for a while.
+pub(super) fn is_still(stat: &Stat) -> bool {
+    match SystemTime::now().duration_since(stat.modified) {
+        Ok(still) => still >= GRACE,
+        // A clock that was set back: how long cannot be known.
+        Err(ahead) => ahead.duration() > GRACE,
     }
 }
 
@@ -212,11 +221,7 @@ impl ContainerStream {
         let Ok(stat) = first.stat() else {
             return true;
         };
-        match SystemTime::now().duration_since(stat.modified) {
-            Ok(still) => still >= GRACE && stat.size == first.seen,
-            // A clock that was set back: the segment's age cannot be known, its size must do.
-            Err(ahead) => ahead.duration() > GRACE && stat.size == first.seen,
-        }
+        is_still(&stat) && stat.size == first.seen
     }
 
     /// Leaves the first segment; a last line without a newline is delivered.

@@ -1,8 +1,9 @@
 //! While the agent lives: every line once, in order.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -45,7 +46,7 @@ fn rotation_by_the_kubelet_loses_and_doubles_nothing() {
     let mut written = 0;
     for round in 0..5 {
         // The runtime holds the file open and still writes into it after the rename.
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&live).unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(&live).unwrap();
         file.write_all(lines(written..written + 50).as_bytes()).unwrap();
         let rotated = dir.join(format!("0.log.20261122-10000{round}"));
         fs::rename(&live, &rotated).unwrap();
@@ -444,4 +445,32 @@ fn dockers_files_are_read_too_and_their_pieces_joined() {
     append(&real, entry("four\\n"));
     rig.wait_for(4);
     assert_eq!(rig.bodies(), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_up_no_line_and_repeats_none() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "c");
+    let (live, rotated) = (dir.join("0.log"), dir.join("0.log.20261122-100000"));
+    // Written an hour ahead of what the clock says now.
+    append(&live, lines(0..10).replace("2026-11-22T10", "2026-11-22T11"));
+    ahead(&live);
+    rig.wait_for(10);
+    fs::rename(&live, &rotated).unwrap();
+    append(&live, lines(10..20));
+    rig.wait_for(20);
+    rig.kill();
+    append(&live, lines(20..30));
+    ahead(&live);
+    rig.restart();
+    rig.wait_for(30);
+    assert_eq!(rig.bodies(), numbers(0..30));
+    assert!(rig.losses().is_empty(), "{:?}", rig.losses());
+}
+
+/// Makes a file look as if it was written to in the future.
+fn ahead(path: &Path) {
+    let file = OpenOptions::new().append(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
 }
