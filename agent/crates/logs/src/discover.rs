@@ -3,7 +3,7 @@
 //! In: the file system, and hints where to look. Out: one [`ContainerStream`] a container folder. Always: a folder is
 //! watched before it is read, so that nothing falls between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -226,7 +226,8 @@ impl Discovery {
             around.wake.watch(dir);
             touched.extend(self.scan_pod(dir, begin, around));
         }
-        let gone: Vec<_> = self.pods.keys().filter(|dir| !found.contains(dir)).cloned().collect();
+        let found: HashSet<PathBuf> = found.into_iter().collect();
+        let gone: Vec<_> = self.pods.keys().filter(|dir| !found.contains(*dir)).cloned().collect();
         for dir in gone {
             self.pods.remove(&dir);
             around.wake.unwatch(&dir);

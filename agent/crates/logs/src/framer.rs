@@ -202,6 +202,7 @@ impl Framer {
                 Ok(()) => self.pack(),
                 Err(AppendError::Full(back)) if back.is_note() => return self.put_back(back),
                 Err(AppendError::Full(back)) => {
+                    self.overtake(&back);
                     self.stuck = Some(back);
                     return;
                 }
@@ -219,6 +220,26 @@ impl Framer {
                     given_up(back)
                 }
             }
+        }
+    }
+
+    /// What is said of other files than those in the frame that is stuck needs no room and does not wait behind it: the disk
+    /// may be full for long, and the agent killed meanwhile.
+    fn overtake(&mut self, stuck: &Frame) {
+        let waits = |cover: &Cover| {
+            let same =
+                |other: &Cover| other.segment == cover.segment && other.stream == cover.stream;
+            stuck.covers.iter().any(same)
+        };
+        if self.request.records() > 0 || !self.losses.is_empty() || self.covers.iter().all(waits) {
+            return;
+        }
+        let (waiting, others) = std::mem::take(&mut self.covers).into_iter().partition(waits);
+        self.covers = waiting;
+        if let Err(AppendError::Full(note) | AppendError::TooLarge { frame: note, .. }) =
+            self.append(Frame::note(others, Vec::new(), Vec::new()))
+        {
+            self.covers.extend(note.covers);
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Segment {
     pub(crate) used: Instant,
     /// [`Fingerprint::head`], once the first line is there.
     head: Option<u32>,
+    /// Whether it was told.
+    head_told: bool,
     /// [`Fingerprint::before`] at the position that was told last, of a plain one.
     before: Option<u32>,
 }
@@ -118,6 +120,7 @@ impl Segment {
             copy: None,
             used: Instant::now(),
             head: None,
+            head_told: false,
             before: None,
         }
     }
@@ -312,6 +315,7 @@ impl Segment {
     pub(crate) fn resume(&mut self, cover: &Cover) -> io::Result<bool> {
         let (position, Fingerprint { head, before }) = (cover.position, cover.fingerprint);
         (self.covered, self.told, self.offset) = (position, position, position.lower());
+        self.head_told = head != 0;
         self.seen = self.offset;
         self.rest = cover.rest;
         if let Source::Compressed(compressed) = &mut self.source {
@@ -393,6 +397,7 @@ impl Segment {
             Source::Compressed(_) => 0,
         };
         let head = self.head();
+        self.head_told = head != 0;
         let (stream, fingerprint) = (stream.clone(), Fingerprint { head, before });
         let from = std::mem::replace(&mut self.told, position);
         let rest = self.rest.filter(|_| state == SegmentState::Open);
@@ -408,6 +413,11 @@ impl Segment {
             }
         }
         self.head.unwrap_or(0)
+    }
+
+    /// Whether it can be told now by what it will be known once it is compressed, and was not before.
+    pub(crate) fn has_new_head(&mut self) -> bool {
+        !self.head_told && self.head() != 0
     }
 
     pub(crate) fn set_head(&mut self, head: u32) {

@@ -263,6 +263,19 @@ impl ContainerStream {
                 drop(segment.open());
             }
         }
+        self.introduce();
+    }
+
+    /// Lets the queue know by what a file can be recognized that was found empty: it may be compressed before any line of it is
+    /// read.
+    pub(super) fn introduce(&mut self) {
+        for segment in self.segments.iter_mut().filter(|segment| segment.is_open()) {
+            if segment.has_new_head() {
+                let told = segment.told;
+                self.notices.push(segment.cover(&self.key, told, SegmentState::Open));
+                self.fresh = true;
+            }
+        }
     }
 
     /// What closing its files would cost, with their numbers.

@@ -230,6 +230,7 @@ impl Worker {
                 self.wake.unwatch(dir);
             }
             stream.hold();
+            stream.tell(&mut self.framer);
             self.make_ready(id);
         }
         if what.names {

@@ -73,6 +73,7 @@ impl ContainerStream {
                 segment.switch_to_copy();
             }
         }
+        self.introduce();
         // What is being read keeps its place.
         let kept = usize::from(self.reading.is_some() && !self.segments.is_empty());
         self.segments.make_contiguous()[kept..].sort_by(|a, b| a.name.cmp(&b.name));

@@ -133,3 +133,46 @@ fn a_count_that_misses_the_end_of_a_line_says_so() {
     let extent = Extent { records: 1, bytes: 1, unknown: 1 };
     rig.wait_for_loss(LossReason::DeletedBeforeRead, extent);
 }
+
+#[test]
+fn a_file_that_was_found_empty_is_recognized_when_it_was_compressed_meanwhile() {
+    let mut rig = Rig::new();
+    *rig.sink.full.lock() = true;
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log"), "");
+    wait(|| rig.positions().len() == 1, || format!("{:?}", rig.positions()));
+    append(&dir.join("0.log"), lines(0..10));
+    let known = || rig.positions().iter().all(|cover| cover.fingerprint.head != 0);
+    wait(known, || format!("{:?}", rig.positions()));
+    rig.kill();
+    let rotated = dir.join("0.log.20261122-100000");
+    fs::rename(dir.join("0.log"), &rotated).unwrap();
+    append(&dir.join("0.log"), lines(10..20));
+    compress(&rotated);
+    *rig.sink.full.lock() = false;
+    rig.restart();
+    rig.wait_for(20);
+    assert_eq!(rig.bodies(), numbers(0..20));
+    assert!(rig.losses().is_empty(), "{:?}", rig.losses());
+}
+
+#[test]
+fn what_is_known_of_other_files_does_not_wait_behind_a_frame_that_the_disk_has_no_room_for() {
+    let mut rig = Rig::new();
+    *rig.sink.refuses.lock() = true;
+    rig.start();
+    append(&rig.container("ns_a_uid-1", "c").join("0.log"), lines(0..10));
+    rig.wait_for_refusal();
+    append(&rig.container("ns_b_uid-2", "c").join("0.log"), lines(10..20));
+    let known = |pod: &str| rig.positions().iter().any(|cover| cover.stream.0.contains(pod));
+    wait(|| known("_b_"), || format!("{:?}", rig.positions()));
+    let of_a = |cover: &hawsepipe_model::Cover| {
+        cover.stream.0.contains("_a_") && cover.position.upper() > 0
+    };
+    assert!(!rig.positions().iter().any(of_a), "its lines are in no frame yet");
+    assert!(rig.records().is_empty());
+    *rig.sink.refuses.lock() = false;
+    rig.wait_for(20);
+    assert_eq!(rig.bodies(), numbers(0..20));
+}

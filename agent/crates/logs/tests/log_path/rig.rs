@@ -33,6 +33,8 @@ pub(crate) struct Kept {
     pub(crate) full: Mutex<bool>,
     /// After so many frames with lines it is full.
     pub(crate) frames_left: Mutex<Option<u64>>,
+    /// It says that it has room, and takes notes alone: the disk has become full.
+    pub(crate) refuses: Mutex<bool>,
     /// Not even those: the disk is full, or the agent was killed.
     pub(crate) dead: Mutex<bool>,
     /// Frames with lines are larger than it could ever take.
@@ -52,7 +54,8 @@ impl FrameSink for Kept {
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
         let unlimited = frame.is_note() || !frame.replaces.is_empty();
-        if *self.dead.lock() || (*self.full.lock() && !unlimited) {
+        let full = *self.full.lock() || *self.refuses.lock();
+        if *self.dead.lock() || (full && !unlimited) {
             *self.refused.lock() += 1;
             return Err(AppendError::Full(frame));
         }
