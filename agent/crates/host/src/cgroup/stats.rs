@@ -64,13 +64,13 @@ pub struct IoStats {
 
 impl IoStats {
     /// The entry of a device, made when there is none.
-    pub(super) fn device(&mut self, device: (u32, u32)) -> Option<&mut DeviceIo> {
-        let is_it = |io: &DeviceIo| (io.major, io.minor) == device;
-        if !self.devices.iter().any(is_it) {
-            let (major, minor) = device;
+    pub(super) fn device(&mut self, (major, minor): (u32, u32)) -> &mut DeviceIo {
+        let known = self.devices.iter().position(|io| (io.major, io.minor) == (major, minor));
+        let at = known.unwrap_or_else(|| {
             self.devices.push(DeviceIo { major, minor, ..DeviceIo::default() });
-        }
-        self.devices.iter_mut().find(|io| is_it(io))
+            self.devices.len() - 1
+        });
+        &mut self.devices[at]
     }
 }
 

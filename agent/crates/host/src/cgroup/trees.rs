@@ -106,6 +106,9 @@ fn usual(root: &HostRoot, controllers: &mut [Option<PathBuf>], unified: &mut Opt
     let top = root.sys("fs/cgroup");
     let is_unified = |folder: &PathBuf| folder.join("cgroup.controllers").is_file();
     *unified = [top.clone(), top.join("unified")].into_iter().find(is_unified);
+    if unified.as_ref() == Some(&top) {
+        return;
+    }
     for (name, tree) in CONTROLLERS.iter().zip(controllers.iter_mut()) {
         let joint = if name.starts_with("cpu") { "cpu,cpuacct" } else { name };
         *tree = [top.join(name), top.join(joint)].into_iter().find(|folder| folder.is_dir());

@@ -109,39 +109,35 @@ pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
 /// Lines of `8:0 Read 4096`, and a last one of `Total 4096`.
 pub(super) fn add_transfers(bytes: &[u8], is_bytes: bool, stats: &mut IoStats) {
     for mut line in text::lines(bytes) {
-        match transfer(&mut line) {
-            Ok(Some((device, direction, number))) => {
-                let Some(io) = stats.device(device) else { continue };
-                match (direction, is_bytes) {
-                    (Direction::Read, true) => io.read_bytes = number,
-                    (Direction::Write, true) => io.write_bytes = number,
-                    (Direction::Read, false) => io.read_operations = number,
-                    (Direction::Write, false) => io.write_operations = number,
-                }
-            }
-            Ok(None) => {}
-            Err(error) => stats.skipped.add(error),
-        }
+        let added = add_transfer(&mut line, is_bytes, stats);
+        stats.skipped.keep(added);
     }
 }
 
-enum Direction {
-    Read,
-    Write,
-}
-
-/// `None` for sums and for what is neither reading nor writing.
-fn transfer(line: &mut Fields<'_>) -> Result<Option<((u32, u32), Direction, u64)>, ParseError> {
+fn add_transfer(
+    line: &mut Fields<'_>,
+    is_bytes: bool,
+    stats: &mut IoStats,
+) -> Result<(), ParseError> {
     let device = line.word("device")?;
     if device == b"Total" {
-        return Ok(None);
+        return Ok(());
     }
     let device =
-        super::v2::device_number(device).ok_or_else(|| line.error("device", Problem::Malformed))?;
-    let direction = match line.word("operation")? {
-        b"Read" => Direction::Read,
-        b"Write" => Direction::Write,
-        _ => return Ok(None),
+        text::device_number(device).ok_or_else(|| line.error("device", Problem::Malformed))?;
+    // `Sync`, `Async` and `Total` are the same again, `Discard` is neither.
+    let is_read = match line.word("operation")? {
+        b"Read" => true,
+        b"Write" => false,
+        _ => return Ok(()),
     };
-    Ok(Some((device, direction, line.u64("value")?)))
+    let number = line.u64("value")?;
+    let io = stats.device(device);
+    match (is_read, is_bytes) {
+        (true, true) => io.read_bytes = number,
+        (false, true) => io.write_bytes = number,
+        (true, false) => io.read_operations = number,
+        (false, false) => io.write_operations = number,
+    }
+    Ok(())
 }

@@ -90,12 +90,12 @@ pub(super) fn parse_io(bytes: &[u8]) -> IoStats {
 fn device_io(line: &mut Fields<'_>, stats: &mut IoStats) -> Result<(), ParseError> {
     let first = line.word("device")?;
     let mut device =
-        device_number(first).ok_or_else(|| line.error("device", Problem::Malformed))?;
+        text::device_number(first).ok_or_else(|| line.error("device", Problem::Malformed))?;
     while let Some(field) = line.next() {
         let Some(equals) = memchr::memchr(b'=', field) else {
             // Some kernels write a device without numbers and no end of the line behind it: the next device follows.
-            device =
-                device_number(field).ok_or_else(|| line.error("device", Problem::Malformed))?;
+            device = text::device_number(field)
+                .ok_or_else(|| line.error("device", Problem::Malformed))?;
             continue;
         };
         let name = &field[..equals];
@@ -104,7 +104,7 @@ fn device_io(line: &mut Fields<'_>, stats: &mut IoStats) -> Result<(), ParseErro
         }
         let number = text::u64(&field[equals + 1..])
             .ok_or_else(|| line.error("value", Problem::NotANumber))?;
-        let Some(io) = stats.device(device) else { continue };
+        let io = stats.device(device);
         match name {
             b"rbytes" => io.read_bytes = number,
             b"wbytes" => io.write_bytes = number,
@@ -113,9 +113,4 @@ fn device_io(line: &mut Fields<'_>, stats: &mut IoStats) -> Result<(), ParseErro
         }
     }
     Ok(())
-}
-
-pub(super) fn device_number(device: &[u8]) -> Option<(u32, u32)> {
-    let colon = memchr::memchr(b':', device)?;
-    Some((text::u32(&device[..colon])?, text::u32(&device[colon + 1..])?))
 }
