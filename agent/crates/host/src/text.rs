@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         self.rest.trim_ascii()
     }
 
+    /// What is left begins with a blank.
+    pub(crate) fn starts_with_blank(&self) -> bool {
+        self.rest.first().is_some_and(u8::is_ascii_whitespace)
+    }
+
     /// The line's error for a field.
     pub(crate) fn error(&self, field: &'static str, problem: Problem) -> ParseError {
         ParseError { line: self.line, field, problem }
