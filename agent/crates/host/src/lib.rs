@@ -9,6 +9,7 @@
 //! takes no root for several of its files.
 
 pub mod arp;
+pub mod bonding;
 pub mod cgroup;
 pub mod conntrack;
 pub mod cpu_topology;
@@ -20,7 +21,10 @@ mod error;
 mod file;
 pub mod file_handles;
 pub mod filesystems;
+pub mod hardware;
 pub mod hwmon;
+pub mod ipvs;
+pub mod kernel;
 pub mod loadavg;
 pub mod mdstat;
 pub mod meminfo;
@@ -29,7 +33,10 @@ mod named;
 pub mod net_class;
 pub mod net_counters;
 pub mod net_dev;
+pub mod nfs;
 pub mod numa;
+pub mod os_release;
+pub mod power;
 pub mod pressure;
 pub mod process;
 mod root;
@@ -43,6 +50,8 @@ mod text;
 pub mod thermal;
 pub mod uptime;
 pub mod vmstat;
+pub mod xfs;
+pub mod zfs;
 
 pub use error::{ParseError, Problem, ReadError, Skipped};
 pub use root::HostRoot;
