@@ -200,7 +200,7 @@ md4 - odd\n      9 blocks [9/9]\nunused devices: <none>\n";
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in "(md0|:|active|\\[2/1\\]|\\[=>|recovery =|8%|blocks|[0-9]{1,22}|[ \n]{1,3}|\\PC){0,40}") {
+        fn prop_no_bytes_make_it_panic(bytes in "(md0|:|active|\\[2/1\\]|\\[=>|recovery =|8%|blocks|[0-9]{1,22}|[ \n]{1,3}|\\PC){0,40}") {
             let _ = parse(format!("Personalities :\n{bytes}").as_bytes());
         }
     }

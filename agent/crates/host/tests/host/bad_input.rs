@@ -106,7 +106,7 @@ proptest! {
 
     /// Bytes made of what the files are made of, so that they get past the first field.
     #[test]
-    fn nothing_makes_a_parser_panic(
+    fn prop_nothing_makes_a_parser_panic(
         bytes in "(cpu[0-9]*|MemTotal:|some|full|avg10=|total=|sl|Tcp:|[0-9]{1,25}|-|/|:|,|\\(|\\)|kB|[ \t\n]{1,3}|\\PC){0,60}",
     ) {
         let bytes = bytes.as_bytes();
@@ -142,7 +142,7 @@ proptest! {
 
     /// A damaged file of a real kernel gives what is left of it, or says what is wrong.
     #[test]
-    fn a_flipped_byte_costs_a_line_at_the_most(at in 0_usize..1 << 20, with in any::<u8>()) {
+    fn prop_a_flipped_byte_costs_a_line_at_the_most(at in 0_usize..1 << 20, with in any::<u8>()) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/linux-6.18-hybrid/proc/");
         let damaged = |name: &str| {
             let mut bytes = std::fs::read(format!("{folder}{name}")).expect("read");
