@@ -107,7 +107,7 @@ impl Cgroups {
     pub fn memory(&self, path: &CgroupPath) -> Result<MemoryStats, ReadError> {
         let read = match self.place("memory", path) {
             Ok(Place::V1(folder)) => v1::memory(&folder),
-            Ok(Place::V2(folder)) => v2::memory(&folder),
+            Ok(Place::V2(folder)) => v2::memory(&folder, *path == CgroupPath::root()),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
