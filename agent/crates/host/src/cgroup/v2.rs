@@ -42,8 +42,8 @@ pub(super) fn memory(folder: &Path, is_top: bool) -> Result<MemoryStats, ReadErr
         _ => {}
     })?;
     stats.usage = if is_top {
-        // The top has no number of its own. runc, and so the kubelet, take this sum for it (`rootStatsFromMeminfo`): it is what
-        // version 1 says.
+        // The top has no number of its own. runc, and so the kubelet, take this sum for it (`rootStatsFromMeminfo`):
+        // it is what version 1 says.
         stats.rss.saturating_add(stats.cache)
     } else {
         required(folder.join("memory.current"))?
