@@ -11,6 +11,7 @@
 
 pub mod arp;
 pub mod bonding;
+pub mod btrfs;
 pub mod cgroup;
 pub mod conntrack;
 pub mod cpu_topology;
@@ -19,11 +20,13 @@ pub mod diskstats;
 pub mod edac;
 pub mod entropy;
 mod error;
+pub mod fibre_channel;
 mod file;
 pub mod file_handles;
 pub mod filesystems;
 pub mod hardware;
 pub mod hwmon;
+pub mod infiniband;
 pub mod ipvs;
 pub mod kernel;
 pub mod loadavg;
