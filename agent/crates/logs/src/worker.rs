@@ -228,6 +228,8 @@ impl Worker {
             stream.suspect = true;
             if grows_hot(stream, what.writes, now) {
                 self.wake.unwatch(dir);
+                // Its turn may be far away: the queue may be full.
+                self.ticking.insert(id);
             }
             stream.hold();
             stream.tell(&mut self.framer);

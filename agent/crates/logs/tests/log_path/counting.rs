@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use hawsepipe_model::{Extent, LossReason};
+use hawsepipe_model::{Cover, Extent, LossReason};
 
 use crate::rig::{Rig, age, append, compress, line, lines, numbers, wait};
 
@@ -167,12 +168,31 @@ fn what_is_known_of_other_files_does_not_wait_behind_a_frame_that_the_disk_has_n
     append(&rig.container("ns_b_uid-2", "c").join("0.log"), lines(10..20));
     let known = |pod: &str| rig.positions().iter().any(|cover| cover.stream.0.contains(pod));
     wait(|| known("_b_"), || format!("{:?}", rig.positions()));
-    let of_a = |cover: &hawsepipe_model::Cover| {
-        cover.stream.0.contains("_a_") && cover.position.upper() > 0
-    };
+    let of_a = |cover: &Cover| cover.stream.0.contains("_a_") && cover.position.upper() > 0;
     assert!(!rig.positions().iter().any(of_a), "its lines are in no frame yet");
     assert!(rig.records().is_empty());
     *rig.sink.refuses.lock() = false;
     rig.wait_for(20);
     assert_eq!(rig.bodies(), numbers(0..20));
+}
+
+#[test]
+fn rotations_of_a_busy_container_are_noticed_soon_while_the_queue_is_full() {
+    let mut rig = Rig::new();
+    *rig.sink.full.lock() = true;
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "c");
+    // Many writes: it is not followed by events any more.
+    (0..200).for_each(|number| {
+        append(&dir.join("0.log"), lines(number..number + 1));
+        std::thread::sleep(Duration::from_millis(2));
+    });
+    // All of them before a look at everything, each 10 s, would have shown them.
+    let deadline = Instant::now() + Duration::from_secs(25);
+    for number in 0..5 {
+        fs::rename(dir.join("0.log"), dir.join(format!("0.log.20261122-10000{number}"))).unwrap();
+        append(&dir.join("0.log"), lines(number..number + 1));
+        wait(|| rig.positions().len() == number + 2, || format!("{:?}", rig.positions()));
+    }
+    assert!(Instant::now() < deadline, "noticed late");
 }
