@@ -13,7 +13,9 @@
 //!   takes the frames takes the positions too.
 //! - What is written takes at most the capacity, notes, acknowledgements and one frame that replaces a damaged one excepted.
 
+mod destination;
 mod dropping;
+mod following;
 mod reading;
 mod recovery;
 #[cfg(test)]
@@ -27,11 +29,13 @@ use std::sync::Arc;
 use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing, Room};
 use prost::Message;
 
+use self::destination::{Destination, both};
+pub(crate) use self::following::follow;
 pub(crate) use self::reading::{Cursor, Found, Handed, find};
 pub(crate) use self::recovery::{OpenError, Recovered};
 use crate::disk::{Disk, Space};
 use crate::positions::Positions;
-use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot};
+use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot, Span};
 use crate::segment::{FRAME_HEADER_BYTES, SegmentError, SegmentWriter};
 use crate::told::Told;
 
@@ -45,6 +49,9 @@ const WORTH_A_SNAPSHOT: u64 = 512 << 10;
 /// Or this much, and so many ticks (of a second) ago: before the kernel writes it back, after 30 s by default
 /// (`vm.dirty_expire_centisecs`).
 const WORTH_IN_TIME: (u64, u32) = (64 << 10, 20);
+/// What is new goes before a backlog while one in so many parts of the lane is free: what is settled ahead gives its room
+/// back only when the backlog before it is through.
+const EASE: u64 = 4;
 /// A file that gives its room to the snapshot that lets segments go when the disk is full.
 const RESERVE: &str = "reserve";
 /// Its size: room for a snapshot of some thousand positions.
@@ -58,6 +65,27 @@ pub enum WhenFull {
     Block,
     /// The oldest of its share is let go, and counted.
     Drop,
+}
+
+/// In which order a destination that was away gets what waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// What is new first, so that it does not wait behind what is old; each of the two in order.
+    #[default]
+    NewestFirst,
+    /// Everything in order: for backends that refuse what is older than their newest.
+    InOrder,
+}
+
+/// A destination, as the spool needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationSettings {
+    /// Its name; its place is kept under it.
+    pub name: Arc<str>,
+    /// What happens when its share does not fit any more.
+    pub when_full: WhenFull,
+    /// The order after a time away.
+    pub catch_up: CatchUp,
 }
 
 /// How much room the spool leaves on its file system.
@@ -87,28 +115,7 @@ pub(crate) struct Settings {
     /// What they may take when the disk has less than [`min_free`](Self::min_free).
     pub(crate) working_set: u64,
     pub(crate) min_free: MinFree,
-    pub(crate) destinations: Vec<(Arc<str>, WhenFull)>,
-}
-
-/// A destination's place in the lane.
-#[derive(Debug)]
-struct Destination {
-    name: Arc<str>,
-    when_full: WhenFull,
-    /// The first frame that it has not settled.
-    next: u64,
-    /// Where that stands at the earliest: segment and offset.
-    at: (u64, u64),
-    /// The frame that was handed out last and not settled.
-    in_hand: Option<u64>,
-    /// That frame was let go meanwhile, and counted as this.
-    dropped_in_hand: Option<(u64, Vec<Loss>)>,
-}
-
-impl Destination {
-    fn new(name: Arc<str>, when_full: WhenFull, next: u64) -> Self {
-        Self { name, when_full, next, at: (0, 0), in_hand: None, dropped_in_hand: None }
-    }
+    pub(crate) destinations: Vec<DestinationSettings>,
 }
 
 /// What is known of a segment file.
@@ -268,10 +275,10 @@ impl<D: Disk> Journal<D> {
     ) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
         place.in_hand = None;
+        let frame = meta.sequence..meta.sequence + 1;
         let mut returned = Vec::new();
-        if place.next <= meta.sequence {
-            place.next = meta.sequence + 1;
-            place.at = end;
+        if !place.has(&frame) {
+            place.settle(frame, end);
         } else if let Some((sequence, dropped)) = place.dropped_in_hand.take()
             && sequence == meta.sequence
         {
@@ -283,16 +290,22 @@ impl<D: Disk> Journal<D> {
             self.ledger.take_back(loss);
             self.told.take_back(loss);
         }
-        self.advance(Some(meta));
+        self.advance(meta);
         self.note_progress();
     }
 
-    /// A destination passes over frames that are not there, up to `next`.
-    pub(crate) fn skip(&mut self, destination: usize, next: u64, losses: &[Loss], now: u64) {
+    /// A destination passes over frames that are not there.
+    fn skip(
+        &mut self,
+        destination: usize,
+        frames: Range<u64>,
+        at: (u64, u64),
+        losses: &[Loss],
+        now: u64,
+    ) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
-        place.next = place.next.max(next);
+        place.settle(frames, at);
         self.count(losses, now);
-        self.advance(None);
         self.note_progress();
     }
 
@@ -322,29 +335,12 @@ impl<D: Disk> Journal<D> {
     }
 
     fn places(&self) -> Vec<Place> {
-        let place =
-            |place: &Destination| Place { destination: place.name.to_string(), next: place.next };
+        let place = |place: &Destination| Place {
+            destination: place.name.to_string(),
+            next: place.next(),
+            ahead: place.ahead.iter().map(|it| Span { from: it.start, to: it.end }).collect(),
+        };
         self.destinations.iter().map(place).collect()
-    }
-
-    /// Follows the slowest destination: what it has settled last is settled by all.
-    fn advance(&mut self, last: Option<&FrameMeta>) {
-        let slowest = self.destinations.iter().map(|place| place.next).min().unwrap_or(self.next);
-        if slowest <= self.base {
-            return;
-        }
-        self.base = slowest;
-        let stays = self.gap_missing.filter(|_| self.gaps.iter().any(|gap| gap.end > slowest));
-        self.damaged.retain(|id, _| *id >= slowest || Some(*id) == stays);
-        if let Some(meta) = last {
-            self.settle_for_all(meta);
-        }
-    }
-
-    /// A frame is settled by every destination.
-    fn settle_for_all(&mut self, meta: &FrameMeta) {
-        meta.covers().for_each(|cover| self.settled.apply(cover));
-        meta.losses().for_each(|loss| self.told.add(&loss, meta.at));
     }
 
     /// Writes a record into the newest segment.
@@ -568,20 +564,34 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Bytes from the place of the slowest destination on.
+    /// Bytes of the segments that hold what some destination has not settled, from the slowest one's place on.
     fn waiting(&self) -> u64 {
-        let slowest = self.destinations.iter().map(|place| place.at).min();
-        let Some((segment, offset)) = slowest.filter(|_| self.base < self.next) else { return 0 };
-        let after = self.segments.iter().filter(|info| info.id >= segment);
+        let Some(slowest) = self.destinations.iter().min_by_key(|place| place.next()) else {
+            return 0;
+        };
+        let (segment, offset) = slowest.backlog.at;
+        let holds = |info: &&SegmentInfo| {
+            info.frames.end > slowest.next()
+                && !info.frames.is_empty()
+                && !self.destinations.iter().all(|place| place.has(&info.frames))
+        };
         let bytes = |info: &SegmentInfo| {
             if info.id == segment { info.bytes.saturating_sub(offset) } else { info.bytes }
         };
-        after.map(bytes).sum()
+        self.segments.iter().filter(holds).map(bytes).sum()
+    }
+
+    /// Frames that some destination has not settled.
+    fn frames(&self) -> u64 {
+        let settled = |place: &Destination| place.settled().collect::<Vec<_>>();
+        let all = self.destinations.iter().map(settled).reduce(|left, right| both(&left, &right));
+        let settled: u64 = all.iter().flatten().map(|range| range.end - range.start).sum();
+        self.next - settled
     }
 
     pub(crate) fn usage(&self) -> Usage {
         Usage {
-            frames: self.next - self.base,
+            frames: self.frames(),
             waiting: self.waiting(),
             used: self.used(),
             capacity: self.settings.capacity,
@@ -617,9 +627,14 @@ impl<D: Disk> Journal<D> {
         std::mem::take(&mut self.to_read)
     }
 
+    /// Whether the lane has so much room that a backlog, which alone gives some back, may wait for what is new.
+    fn has_ease(&self) -> bool {
+        self.free() >= self.settings.capacity / EASE
+    }
+
     /// Whether there may be something for the destination.
     pub(crate) fn has_for(&self, destination: usize) -> bool {
-        self.destinations.get(destination).is_some_and(|place| place.next < self.next)
+        self.destinations.get(destination).is_some_and(|place| place.next() < self.next)
     }
 
     pub(crate) fn destination_named(&self, name: &str) -> Option<usize> {
