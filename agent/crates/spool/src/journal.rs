@@ -18,6 +18,7 @@ mod dropping;
 mod following;
 mod reading;
 mod recovery;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -26,14 +27,15 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing, Room};
+use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing};
 use prost::Message;
 
-use self::destination::{Destination, both};
+use self::destination::Destination;
 pub(crate) use self::following::follow;
 pub(crate) use self::reading::{Cursor, Found, Handed, find};
 pub(crate) use self::recovery::{OpenError, Recovered};
-use crate::disk::{Disk, Space};
+pub use self::room::{MinFree, Usage};
+use crate::disk::Disk;
 use crate::positions::Positions;
 use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot, Span};
 use crate::segment::{FRAME_HEADER_BYTES, SegmentError, SegmentWriter};
@@ -49,9 +51,6 @@ const WORTH_A_SNAPSHOT: u64 = 512 << 10;
 /// Or this much, and so many ticks (of a second) ago: before the kernel writes it back, after 30 s by default
 /// (`vm.dirty_expire_centisecs`).
 const WORTH_IN_TIME: (u64, u32) = (64 << 10, 20);
-/// What is new goes before a backlog while one in so many parts of the lane is free: what is settled ahead gives its room
-/// back only when the backlog before it is through.
-const EASE: u64 = 4;
 /// A file that gives its room to the snapshot that lets segments go when the disk is full.
 const RESERVE: &str = "reserve";
 /// Its size: room for a snapshot of some thousand positions.
@@ -86,25 +85,6 @@ pub struct DestinationSettings {
     pub when_full: WhenFull,
     /// The order after a time away.
     pub catch_up: CatchUp,
-}
-
-/// How much room the spool leaves on its file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MinFree {
-    /// So many bytes.
-    Bytes(u64),
-    /// So many hundredths of the file system.
-    Percent(u8),
-}
-
-impl MinFree {
-    fn is_reached(self, space: Space) -> bool {
-        space.free
-            < match self {
-                Self::Bytes(bytes) => bytes,
-                Self::Percent(percent) => space.total / 100 * u64::from(percent),
-            }
-    }
 }
 
 /// How a lane is to work.
@@ -150,21 +130,6 @@ impl<D: Disk> SyncJob<D> {
         self.file.sync()?;
         self.disk.sync()
     }
-}
-
-/// What is in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Frames that some destination has not settled.
-    pub frames: u64,
-    /// Bytes of them.
-    pub waiting: u64,
-    /// Bytes of files.
-    pub used: u64,
-    /// The lane's budget, in bytes.
-    pub capacity: u64,
-    /// Segment files.
-    pub segments: usize,
 }
 
 /// A lane on its disk.
@@ -535,70 +500,6 @@ impl<D: Disk> Journal<D> {
         (self.settings.capacity / 16).clamp(SEGMENT_LEAST, SEGMENT_BYTES)
     }
 
-    fn used(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
-    }
-
-    /// What a frame may take: beside it stands a snapshot.
-    fn largest(&self) -> u64 {
-        self.settings.capacity - self.settings.capacity / 8
-    }
-
-    fn free(&self) -> u64 {
-        if self.disk_full {
-            return 0;
-        }
-        let Settings { capacity, working_set, .. } = self.settings;
-        let used = self.used();
-        // It stops to grow; what is there stays.
-        let capacity = if self.disk_low { capacity.min(working_set.max(used)) } else { capacity };
-        capacity.saturating_sub(used)
-    }
-
-    pub(crate) fn room(&self) -> Room {
-        let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        Room {
-            free: number(self.free()),
-            waiting: number(self.waiting()),
-            capacity: number(self.settings.capacity),
-        }
-    }
-
-    /// Bytes of the segments that hold what some destination has not settled, from the slowest one's place on.
-    fn waiting(&self) -> u64 {
-        let Some(slowest) = self.destinations.iter().min_by_key(|place| place.next()) else {
-            return 0;
-        };
-        let (segment, offset) = slowest.backlog.at;
-        let holds = |info: &&SegmentInfo| {
-            info.frames.end > slowest.next()
-                && !info.frames.is_empty()
-                && !self.destinations.iter().all(|place| place.has(&info.frames))
-        };
-        let bytes = |info: &SegmentInfo| {
-            if info.id == segment { info.bytes.saturating_sub(offset) } else { info.bytes }
-        };
-        self.segments.iter().filter(holds).map(bytes).sum()
-    }
-
-    /// Frames that some destination has not settled.
-    fn frames(&self) -> u64 {
-        let settled = |place: &Destination| place.settled().collect::<Vec<_>>();
-        let all = self.destinations.iter().map(settled).reduce(|left, right| both(&left, &right));
-        let settled: u64 = all.iter().flatten().map(|range| range.end - range.start).sum();
-        self.next - settled
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        Usage {
-            frames: self.frames(),
-            waiting: self.waiting(),
-            used: self.used(),
-            capacity: self.settings.capacity,
-            segments: self.segments.len(),
-        }
-    }
-
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -625,11 +526,6 @@ impl<D: Disk> Journal<D> {
 
     pub(crate) fn take_missing(&mut self) -> Vec<Missing> {
         std::mem::take(&mut self.to_read)
-    }
-
-    /// Whether the lane has so much room that a backlog, which alone gives some back, may wait for what is new.
-    fn has_ease(&self) -> bool {
-        self.free() >= self.settings.capacity / EASE
     }
 
     /// Whether there may be something for the destination.

@@ -10,6 +10,7 @@
 //! a seed; each failure names its own.
 
 mod catching_up;
+mod destination;
 mod lines;
 mod sim;
 mod world;

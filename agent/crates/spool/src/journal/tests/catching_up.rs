@@ -245,13 +245,15 @@ fn a_process_killed_before_base_has_followed_counts_the_losses_once() {
 #[test]
 fn what_is_let_go_is_counted_but_for_what_was_settled_ahead() {
     let mut rig = Rig::new(vec![named("a", WhenFull::Drop, CatchUp::NewestFirst)]);
-    rig.backlog(12, 3000);
+    rig.backlog(12, 700);
     let mut taken = rig.take(0, 1);
     for _ in 0..3 {
-        rig.append(3000);
+        rig.append(700);
         taken.extend(rig.take(0, 1));
     }
     assert_eq!(taken, [1, 13, 14, 15]);
+    let mixed = |info: &SegmentInfo| info.frames.start <= 12 && info.frames.end > 13;
+    assert!(rig.journal.lock().segments.iter().any(mixed), "both are in one segment");
     // It is away again, and the lane overflows.
     for _ in 0..60 {
         rig.journal.lock().make_room(4000, rig.now);

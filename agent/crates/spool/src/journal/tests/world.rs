@@ -1,7 +1,7 @@
 //! The world that a lane lives in: files that are written, a reader, destinations, and what befalls them; and what the lane must
 //! have made of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -11,6 +11,7 @@ use hawsepipe_model::{
 use parking_lot::Mutex;
 
 use super::STREAMS;
+use super::destination::{Destination, Known, SECOND};
 use super::lines::{Runs, cover, frame, runs, stream};
 use super::sim::SimDisk;
 use crate::journal::*;
@@ -26,89 +27,6 @@ pub(super) enum Evil {
     PowerCuts,
     /// Bits flip.
     Flips,
-}
-
-const SECOND: u64 = 1_000_000_000;
-
-/// A destination, and what the model knows of it.
-pub(super) struct Destination {
-    when_full: WhenFull,
-    catch_up: CatchUp,
-    /// It takes nothing for a while.
-    away: bool,
-    cursor: Cursor<SimDisk>,
-    in_hand: Option<(Arc<Frame>, Handed)>,
-    pub(super) received: Vec<BTreeSet<u64>>,
-    /// Lines that came again.
-    doubled: u64,
-    /// Lines that may come again: they were in its hand when the process was killed, or the disk was full when it let
-    /// go of them, or an older version forgot them.
-    may_double: u64,
-    /// Frames that it has settled, as is known to be written.
-    settled: BTreeSet<u64>,
-    /// Frames that it has settled, and perhaps nobody knows.
-    unsaved: BTreeSet<u64>,
-    /// Frames that it has settled, and an older version did not know it.
-    forgotten: BTreeSet<u64>,
-    /// Frames that it was given by this process.
-    given: BTreeSet<u64>,
-    /// The last one that was given before older ones; how many of them in a row.
-    passed: Option<u64>,
-    in_a_row: u32,
-    /// The oldest frame that was not settled had waited for long, since this process started.
-    was_late: bool,
-}
-
-impl Destination {
-    fn new(when_full: WhenFull, catch_up: CatchUp) -> Self {
-        Self {
-            when_full,
-            catch_up,
-            away: false,
-            cursor: Cursor::default(),
-            in_hand: None,
-            received: vec![BTreeSet::new(); STREAMS],
-            doubled: 0,
-            may_double: 0,
-            settled: BTreeSet::new(),
-            unsaved: BTreeSet::new(),
-            forgotten: BTreeSet::new(),
-            given: BTreeSet::new(),
-            passed: None,
-            in_a_row: 0,
-            was_late: false,
-        }
-    }
-
-    fn is_done(&self, frame: u64) -> bool {
-        self.settled.contains(&frame) || self.unsaved.contains(&frame)
-    }
-
-    /// It is given a frame: every end in order, what is new not without end, and only after something has waited for
-    /// long.
-    fn take(&mut self, frame: u64, frames: &BTreeMap<u64, Known>, now: u64) -> bool {
-        let oldest = frames.iter().find(|(number, _)| !self.is_done(**number));
-        let late = |(_, known): (&u64, &Known)| now.saturating_sub(known.at) > 10 * SECOND;
-        self.was_late |= oldest.is_some_and(late);
-        if oldest.is_none_or(|(number, _)| frame <= *number) {
-            self.in_a_row = 0;
-            return false;
-        }
-        assert_eq!(self.catch_up, CatchUp::NewestFirst, "frame {frame} before {oldest:?}");
-        assert!(self.was_late, "frame {frame} before {oldest:?}, which has not waited");
-        assert!(self.passed.is_none_or(|last| last < frame), "{frame} after {:?}", self.passed);
-        self.passed = Some(frame);
-        self.in_a_row += 1;
-        assert!(self.in_a_row <= 4, "the backlog starves");
-        true
-    }
-}
-
-/// What the model knows of a frame with records.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    records: u64,
-    at: u64,
 }
 
 impl std::ops::AddAssign for Tally {
