@@ -14,7 +14,7 @@ use hawsepipe_model::{
     Codec, Cover, Fingerprint, Frame, FrameSink, FrameSource, Position, SegmentId, SegmentState,
     Signal, StreamKey, Tally,
 };
-use hawsepipe_spool::{MinFree, Settings, Spool, WhenFull};
+use hawsepipe_spool::{CatchUp, DestinationSettings, MinFree, Settings, Spool, WhenFull};
 
 const FRAME: usize = 200_000;
 const STREAMS: u64 = 50;
@@ -56,7 +56,11 @@ fn settings(path: &Path, gibibytes: u64) -> Settings {
         sampled_max_bytes: 64 << 20,
         working_set: 12 << 20,
         min_free: MinFree::Bytes(0),
-        destinations: vec![("main".to_owned(), WhenFull::Block)],
+        destinations: vec![DestinationSettings {
+            name: "main".into(),
+            when_full: WhenFull::Block,
+            catch_up: CatchUp::default(),
+        }],
     }
 }
 

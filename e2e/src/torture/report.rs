@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use crate::torture::Plan;
 use crate::torture::arrived::Arrived;
 use crate::torture::ledger::Ledger;
 use crate::torture::torments::Done;
 use crate::torture::verdict::{self, Truth, Verdict};
 use crate::torture::written::Written;
+use crate::torture::{Order, Plan};
 
 /// Everything that is known at the end.
 pub(crate) struct Outcome {
@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) written: Written,
     /// How sure it is.
     pub(crate) truth: Truth,
+    /// Which order was asked for.
+    pub(crate) order: Order,
     /// What was done to the node.
     pub(crate) done: Vec<Done>,
     /// What the receiver has.
@@ -33,7 +35,7 @@ const TRUTH: &str = "torture::the_truth_is_known_and_every_torment_happened";
 impl Outcome {
     /// Each promise and whether it held.
     pub(crate) fn promises(&self, plan: &Plan) -> Vec<(&'static str, Result<()>)> {
-        let Self { written, truth, done, arrived, verdict, .. } = self;
+        let Self { written, truth, order, done, arrived, verdict, .. } = self;
         let is_sure = *truth == Truth::All;
         let truth = || {
             ensure!(
@@ -64,17 +66,21 @@ impl Outcome {
             ensure!(arrived.strange.is_empty(), "nobody's lines: {:#?}", arrived.strange);
             Ok(())
         };
-        let order = || {
+        let in_order = || {
             let Arrived { disordered, disorder, .. } = arrived;
             ensure!(*disordered == 0, "{disordered} lines: {disorder:#?}");
             Ok(())
         };
-        vec![(TRUTH, truth()), (LEDGER, ledger()), (INVENTED, invented()), (ORDER, order())]
+        let mut promises = vec![(TRUTH, truth()), (LEDGER, ledger()), (INVENTED, invented())];
+        if *order == Order::InOrder {
+            promises.push((ORDER, in_order()));
+        }
+        promises
     }
 
     /// Prints the numbers.
     pub(crate) fn print(&self) {
-        let Self { written, truth, done, arrived, ledger, verdict } = self;
+        let Self { written, truth, order, done, arrived, ledger, verdict } = self;
         let megabytes = written.bytes / 1_000_000;
         println!(
             "          written   {} lines, {megabytes} MB in {} files, by {} containers",
@@ -83,6 +89,9 @@ impl Outcome {
             written.lines.len()
         );
         println!("          received  {} lines; {}", arrived.distinct, verdict::shares(arrived));
+        if *order == Order::NewestFirst {
+            println!("          passed    {} lines by later ones", arrived.disordered);
+        }
         let total = ledger.total();
         let known = if ledger.exists { "" } else { " (the agent's /status has no `losses`)" };
         println!(

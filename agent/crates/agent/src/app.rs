@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::losses;
 use crate::telemetry::Suppressed;
 
@@ -91,7 +91,7 @@ impl Agent {
         export_metrics.register(&mut registry);
         let mut destinations = JoinSet::new();
         let mut handles = Vec::new();
-        for crate::config::Destination { name, settings, .. } in &config.destinations {
+        for config::Destination { name, settings, .. } in &config.destinations {
             let Some(source) = spool.source(name) else { continue };
             let destination =
                 Destination::otlp(name, settings, Arc::clone(&codec), &export_metrics);
@@ -202,14 +202,18 @@ pub(crate) fn try_spool(path: &Path) -> Result<(), StartError> {
 
 /// Away from the async threads: it may have much to read.
 async fn open_spool(config: &Config) -> Result<(Arc<Spool>, Remembered), StartError> {
-    let names = config.destinations.iter().map(|it| (it.name.clone(), it.when_full));
+    let destination = |it: &config::Destination| spool::DestinationSettings {
+        name: it.name.as_str().into(),
+        when_full: it.when_full,
+        catch_up: it.catch_up,
+    };
     let settings = spool::Settings {
         path: config.spool.path.clone(),
         files_max_bytes: config.spool.files_max_bytes,
         sampled_max_bytes: config.spool.sampled_max_bytes,
         working_set: config.spool.working_set,
         min_free: config.spool.min_free,
-        destinations: names.collect(),
+        destinations: config.destinations.iter().map(destination).collect(),
     };
     let opened = spawn_blocking(move || Spool::open(&settings)).await;
     // It is not joined only when the runtime ends.

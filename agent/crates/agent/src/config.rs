@@ -16,7 +16,7 @@ use hawsepipe_cluster as cluster;
 use hawsepipe_export as export;
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use hawsepipe_model::Attributes;
-use hawsepipe_spool::{MinFree, WhenFull};
+use hawsepipe_spool::{CatchUp, MinFree, WhenFull};
 use tracing::level_filters::LevelFilter;
 
 use raw::{RawConfig, RawDestination};
@@ -96,6 +96,7 @@ pub(crate) struct Destination {
     pub(crate) name: String,
     pub(crate) settings: export::Settings,
     pub(crate) when_full: WhenFull,
+    pub(crate) catch_up: CatchUp,
 }
 
 #[derive(Debug)]
@@ -215,6 +216,7 @@ fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> 
         tls,
         timeout,
         when_full,
+        catch_up,
     } = raw;
     let endpoint = export::Endpoint::parse(&endpoint.0).map_err(|error| below(&error))?;
     let compression = compression.0.parse().map_err(|error| below(&error))?;
@@ -232,7 +234,11 @@ fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> 
         raw::RawWhenFull::Block => WhenFull::Block,
         raw::RawWhenFull::Drop => WhenFull::Drop,
     };
-    Ok(Destination { name, settings, when_full })
+    let catch_up = match catch_up {
+        raw::RawCatchUp::NewestFirst => CatchUp::NewestFirst,
+        raw::RawCatchUp::InOrder => CatchUp::InOrder,
+    };
+    Ok(Destination { name, settings, when_full, catch_up })
 }
 
 fn spool(raw: &raw::RawSpool, max_record_bytes: usize) -> Result<Spool, Wrong> {

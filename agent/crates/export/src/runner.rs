@@ -1,6 +1,6 @@
-//! Runs one destination: takes the oldest frame, sends it until it is settled, takes the next.
+//! Runs one destination: takes a frame, sends it until it is settled, takes the next.
 //!
-//! In: a [`FrameSource`], an [`Exporter`], the word to stop. Out: frames settled, in order, each with what was lost of it;
+//! In: a [`FrameSource`], an [`Exporter`], the word to stop. Out: frames settled, in the source's order, each with what was lost of it;
 //! status, metrics and log lines (`state`). A frame that is not settled when the time to stop is over stays unsettled: it
 //! is the queue's; what was acknowledged of its parts is then sent again, what was refused of them is refused again and
 //! counted then.

@@ -71,9 +71,10 @@ pub trait FrameSink: Send + Sync {
     }
 }
 
-/// The end of a lane where one destination takes frames, oldest first, each until it is settled.
+/// The end of the queue where one destination takes frames, each until it is settled. They come in order; after a time away
+/// what is new may come before what waits, each of the two in order.
 pub trait FrameSource: Send + 'static {
-    /// The oldest frame that this destination has not settled; waits for one. The same frame comes again until
+    /// The next frame that this destination has not settled; waits for one. The same frame comes again until
     /// [`settle`](Self::settle). `None`: the queue is closed and this destination has settled everything that it could
     /// be given.
     fn next(&mut self) -> impl Future<Output = Option<Arc<Frame>>> + Send;

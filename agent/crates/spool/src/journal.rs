@@ -13,9 +13,12 @@
 //!   takes the frames takes the positions too.
 //! - What is written takes at most the capacity, notes, acknowledgements and one frame that replaces a damaged one excepted.
 
+mod destination;
 mod dropping;
+mod following;
 mod reading;
 mod recovery;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -24,14 +27,17 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing, Room};
+use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing};
 use prost::Message;
 
+use self::destination::Destination;
+pub(crate) use self::following::follow;
 pub(crate) use self::reading::{Cursor, Found, Handed, find};
 pub(crate) use self::recovery::{OpenError, Recovered};
-use crate::disk::{Disk, Space};
+pub use self::room::{MinFree, Usage};
+use crate::disk::Disk;
 use crate::positions::Positions;
-use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot};
+use crate::record::{CoverMeta, FrameMeta, LossMeta, Place, Progress, Record, Snapshot, Span};
 use crate::segment::{FRAME_HEADER_BYTES, SegmentError, SegmentWriter};
 use crate::told::Told;
 
@@ -61,23 +67,25 @@ pub enum WhenFull {
     Drop,
 }
 
-/// How much room the spool leaves on its file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MinFree {
-    /// So many bytes.
-    Bytes(u64),
-    /// So many hundredths of the file system.
-    Percent(u8),
+/// In which order a destination that was away gets what waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// What is new first, so that it does not wait behind what is old; each of the two in order.
+    #[default]
+    NewestFirst,
+    /// Everything in order: for backends that refuse what is older than their newest.
+    InOrder,
 }
 
-impl MinFree {
-    fn is_reached(self, space: Space) -> bool {
-        space.free
-            < match self {
-                Self::Bytes(bytes) => bytes,
-                Self::Percent(percent) => space.total / 100 * u64::from(percent),
-            }
-    }
+/// A destination, as the spool needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationSettings {
+    /// Its name; its place is kept under it.
+    pub name: Arc<str>,
+    /// What happens when its share does not fit any more.
+    pub when_full: WhenFull,
+    /// The order after a time away.
+    pub catch_up: CatchUp,
 }
 
 /// How a lane is to work.
@@ -88,28 +96,7 @@ pub(crate) struct Settings {
     /// What they may take when the disk has less than [`min_free`](Self::min_free).
     pub(crate) working_set: u64,
     pub(crate) min_free: MinFree,
-    pub(crate) destinations: Vec<(Arc<str>, WhenFull)>,
-}
-
-/// A destination's place in the lane.
-#[derive(Debug)]
-struct Destination {
-    name: Arc<str>,
-    when_full: WhenFull,
-    /// The first frame that it has not settled.
-    next: u64,
-    /// Where that stands at the earliest: segment and offset.
-    at: (u64, u64),
-    /// The frame that was handed out last and not settled.
-    in_hand: Option<u64>,
-    /// That frame was let go meanwhile, and counted as this.
-    dropped_in_hand: Option<(u64, Vec<Loss>)>,
-}
-
-impl Destination {
-    fn new(name: Arc<str>, when_full: WhenFull, next: u64) -> Self {
-        Self { name, when_full, next, at: (0, 0), in_hand: None, dropped_in_hand: None }
-    }
+    pub(crate) destinations: Vec<DestinationSettings>,
 }
 
 /// What is known of a segment file.
@@ -144,21 +131,6 @@ impl<D: Disk> SyncJob<D> {
         self.file.sync()?;
         self.disk.sync()
     }
-}
-
-/// What is in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Frames that some destination has not settled.
-    pub frames: u64,
-    /// Bytes of them.
-    pub waiting: u64,
-    /// Bytes of files.
-    pub used: u64,
-    /// The lane's budget, in bytes.
-    pub capacity: u64,
-    /// Segment files.
-    pub segments: usize,
 }
 
 /// A lane on its disk.
@@ -269,10 +241,10 @@ impl<D: Disk> Journal<D> {
     ) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
         place.in_hand = None;
+        let frame = meta.sequence..meta.sequence + 1;
         let mut returned = Vec::new();
-        if place.next <= meta.sequence {
-            place.next = meta.sequence + 1;
-            place.at = end;
+        if !place.has(&frame) {
+            place.settle(frame, end);
         } else if let Some((sequence, dropped)) = place.dropped_in_hand.take()
             && sequence == meta.sequence
         {
@@ -284,16 +256,22 @@ impl<D: Disk> Journal<D> {
             self.ledger.take_back(loss);
             self.told.take_back(loss);
         }
-        self.advance(Some(meta));
+        self.advance(meta);
         self.note_progress();
     }
 
-    /// A destination passes over frames that are not there, up to `next`.
-    pub(crate) fn skip(&mut self, destination: usize, next: u64, losses: &[Loss], now: u64) {
+    /// A destination passes over frames that are not there.
+    fn skip(
+        &mut self,
+        destination: usize,
+        frames: Range<u64>,
+        at: (u64, u64),
+        losses: &[Loss],
+        now: u64,
+    ) {
         let Some(place) = self.destinations.get_mut(destination) else { return };
-        place.next = place.next.max(next);
+        place.settle(frames, at);
         self.count(losses, now);
-        self.advance(None);
         self.note_progress();
     }
 
@@ -323,29 +301,12 @@ impl<D: Disk> Journal<D> {
     }
 
     fn places(&self) -> Vec<Place> {
-        let place =
-            |place: &Destination| Place { destination: place.name.to_string(), next: place.next };
+        let place = |place: &Destination| Place {
+            destination: place.name.to_string(),
+            next: place.next(),
+            ahead: place.ahead.iter().map(|it| Span { from: it.start, to: it.end }).collect(),
+        };
         self.destinations.iter().map(place).collect()
-    }
-
-    /// Follows the slowest destination: what it has settled last is settled by all.
-    fn advance(&mut self, last: Option<&FrameMeta>) {
-        let slowest = self.destinations.iter().map(|place| place.next).min().unwrap_or(self.next);
-        if slowest <= self.base {
-            return;
-        }
-        self.base = slowest;
-        let stays = self.gap_missing.filter(|_| self.gaps.iter().any(|gap| gap.end > slowest));
-        self.damaged.retain(|id, _| *id >= slowest || Some(*id) == stays);
-        if let Some(meta) = last {
-            self.settle_for_all(meta);
-        }
-    }
-
-    /// A frame is settled by every destination.
-    fn settle_for_all(&mut self, meta: &FrameMeta) {
-        meta.covers().for_each(|cover| self.settled.apply(cover));
-        meta.losses().for_each(|loss| self.told.add(&loss, meta.at));
     }
 
     /// Writes a record into the newest segment; one without a body, if need be, in the room of the reserve.
@@ -561,56 +522,6 @@ impl<D: Disk> Journal<D> {
         (self.settings.capacity / 16).clamp(SEGMENT_LEAST, SEGMENT_BYTES)
     }
 
-    fn used(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
-    }
-
-    /// What a frame may take: beside it stands a snapshot.
-    fn largest(&self) -> u64 {
-        self.settings.capacity - self.settings.capacity / 8
-    }
-
-    fn free(&self) -> u64 {
-        if self.disk_full {
-            return 0;
-        }
-        let Settings { capacity, working_set, .. } = self.settings;
-        let used = self.used();
-        // It stops to grow; what is there stays.
-        let capacity = if self.disk_low { capacity.min(working_set.max(used)) } else { capacity };
-        capacity.saturating_sub(used)
-    }
-
-    pub(crate) fn room(&self) -> Room {
-        let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        Room {
-            free: number(self.free()),
-            waiting: number(self.waiting()),
-            capacity: number(self.settings.capacity),
-        }
-    }
-
-    /// Bytes from the place of the slowest destination on.
-    fn waiting(&self) -> u64 {
-        let slowest = self.destinations.iter().map(|place| place.at).min();
-        let Some((segment, offset)) = slowest.filter(|_| self.base < self.next) else { return 0 };
-        let after = self.segments.iter().filter(|info| info.id >= segment);
-        let bytes = |info: &SegmentInfo| {
-            if info.id == segment { info.bytes.saturating_sub(offset) } else { info.bytes }
-        };
-        after.map(bytes).sum()
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        Usage {
-            frames: self.next - self.base,
-            waiting: self.waiting(),
-            used: self.used(),
-            capacity: self.settings.capacity,
-            segments: self.segments.len(),
-        }
-    }
-
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -641,7 +552,7 @@ impl<D: Disk> Journal<D> {
 
     /// Whether there may be something for the destination.
     pub(crate) fn has_for(&self, destination: usize) -> bool {
-        self.destinations.get(destination).is_some_and(|place| place.next < self.next)
+        self.destinations.get(destination).is_some_and(|place| place.next() < self.next)
     }
 
     pub(crate) fn destination_named(&self, name: &str) -> Option<usize> {

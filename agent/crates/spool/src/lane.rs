@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::disk::Folder;
-use crate::journal::{Cursor, Found, Handed, Journal, Usage, find};
+use crate::journal::{Cursor, Found, Handed, Journal, Usage, find, follow};
 
 /// A lane. Clones are handles to the same lane.
 #[derive(Debug, Clone)]
@@ -130,6 +130,7 @@ impl Lane {
     pub(crate) fn find(&self, destination: usize, cursor: &mut Cursor<Folder>) -> Found {
         let found = find(&self.shared.journal, destination, cursor, now());
         // Notes and damaged frames may have been settled on the way.
+        follow(&self.shared.journal);
         self.shared.freed.notify_all();
         found
     }
@@ -138,6 +139,7 @@ impl Lane {
         let mut journal = self.shared.journal.lock();
         journal.settle(destination, &handed.meta, handed.end, losses, now());
         drop(journal);
+        follow(&self.shared.journal);
         self.shared.freed.notify_all();
     }
 
@@ -154,6 +156,7 @@ impl Lane {
     /// The keeper's work from time to time.
     pub(crate) fn tick(&self) {
         self.shared.journal.lock().tick();
+        follow(&self.shared.journal);
         self.shared.freed.notify_all();
     }
 }

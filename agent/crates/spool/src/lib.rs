@@ -1,6 +1,6 @@
 //! The durable queue between the collectors and the destinations. Never parses a payload.
 //!
-//! In: frames. Out: the same frames, in order, to each destination, until it has settled them, over any restart, crash and
+//! In: frames. Out: the same frames, in order (what is new before a backlog), to each destination, until it has settled them, over any restart, crash and
 //! power cut; and, at the start, the positions and losses that the frames told of. `agent/docs/SPOOL.md` describes the
 //! format and what is promised.
 //!
@@ -17,7 +17,7 @@ mod source;
 mod spool;
 mod told;
 
-pub use journal::{MinFree, Usage, WhenFull};
+pub use journal::{CatchUp, DestinationSettings, MinFree, Usage, WhenFull};
 pub use lane::Lane;
 pub use source::Source;
 pub use spool::{Remembered, Settings, Spool, SpoolError};

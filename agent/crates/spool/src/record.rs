@@ -130,6 +130,15 @@ pub(crate) struct LossMeta {
     at: u64,
 }
 
+/// Frames by their numbers: `from` and those behind it, before `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(crate) struct Span {
+    #[prost(uint64, tag = "1")]
+    pub(crate) from: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) to: u64,
+}
+
 /// How far a destination is.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Place {
@@ -138,6 +147,9 @@ pub(crate) struct Place {
     /// The first frame that it has not settled.
     #[prost(uint64, tag = "2")]
     pub(crate) next: u64,
+    /// What it has settled behind that. An older version, which does not know it, sends those frames again.
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) ahead: Vec<Span>,
 }
 
 /// How far all destinations are, and what was lost. It says what holds now, not what happened: whatever records before it

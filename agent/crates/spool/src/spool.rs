@@ -14,7 +14,9 @@ use hawsepipe_model::{Cover, Ledger};
 use tokio::sync::Notify;
 
 use crate::disk::Folder;
-use crate::journal::{self, Journal, MinFree, OpenError, Recovered, WhenFull};
+use crate::journal::{
+    self, CatchUp, DestinationSettings, Journal, MinFree, OpenError, Recovered, WhenFull,
+};
 use crate::lane::{Bell, Lane, now};
 use crate::source::Source;
 
@@ -37,8 +39,9 @@ pub struct Settings {
     pub working_set: u64,
     /// Below it the spool does not grow.
     pub min_free: MinFree,
-    /// Each destination, and what happens when its share of `files` does not fit any more.
-    pub destinations: Vec<(String, WhenFull)>,
+    /// Each destination, as it is to be served from `files`. What is sampled is dropped, in order: most stores of metrics
+    /// refuse a point that is older than its series' newest.
+    pub destinations: Vec<DestinationSettings>,
 }
 
 /// Why the spool cannot be used.
@@ -101,21 +104,25 @@ impl Spool {
         let lock = lock(path)?;
         let mut remembered = Remembered::default();
         let (filled, bell) = (Arc::<Notify>::default(), Arc::<Bell>::default());
-        let mut open = |name, capacity, may_drop| {
-            let destinations = settings.destinations.iter().map(|(name, when_full)| {
-                (name.as_str().into(), if may_drop { WhenFull::Drop } else { *when_full })
-            });
+        let sampled = |it: &DestinationSettings| DestinationSettings {
+            name: Arc::clone(&it.name),
+            when_full: WhenFull::Drop,
+            catch_up: CatchUp::InOrder,
+        };
+        let sampled = settings.destinations.iter().map(sampled).collect();
+        let mut open = |name, capacity, destinations| {
             let settings = journal::Settings {
                 capacity,
                 working_set: settings.working_set.min(capacity),
                 min_free: settings.min_free,
-                destinations: destinations.collect(),
+                destinations,
             };
             let (journal, first) = open_lane(path, name, &settings, &mut remembered.findings)?;
             Ok((Lane::new(journal, Arc::clone(&filled), Arc::clone(&bell)), first))
         };
-        let (files, first_start) = open(FILES, settings.files_max_bytes, false)?;
-        let (sampled, _) = open(SAMPLED, settings.sampled_max_bytes, true)?;
+        let (files, first_start) =
+            open(FILES, settings.files_max_bytes, settings.destinations.clone())?;
+        let (sampled, _) = open(SAMPLED, settings.sampled_max_bytes, sampled)?;
         remembered.positions = files.positions();
         remembered.first_start = first_start;
         let keeper = keep(vec![files.clone(), sampled.clone()], Arc::clone(&bell));

@@ -10,7 +10,9 @@ use hawsepipe_model::{
     AppendError, Codec, Cover, Extent, Fingerprint, Frame, FrameSink, FrameSource, Loss,
     LossReason, Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
 };
-use hawsepipe_spool::{MinFree, Settings, Source, Spool, SpoolError, WhenFull};
+use hawsepipe_spool::{
+    CatchUp, DestinationSettings, MinFree, Settings, Source, Spool, SpoolError, WhenFull,
+};
 
 const CAPACITY: u64 = 4 << 20;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -22,8 +24,12 @@ fn settings(path: &Path, destinations: &[(&str, WhenFull)]) -> Settings {
         sampled_max_bytes: CAPACITY,
         working_set: CAPACITY / 4,
         min_free: MinFree::Bytes(0),
-        destinations: destinations.iter().map(|(name, full)| ((*name).to_owned(), *full)).collect(),
+        destinations: destinations.iter().map(|(name, full)| destination(name, *full)).collect(),
     }
+}
+
+fn destination(name: &str, when_full: WhenFull) -> DestinationSettings {
+    DestinationSettings { name: name.into(), when_full, catch_up: CatchUp::NewestFirst }
 }
 
 fn one(path: &Path) -> Settings {
@@ -265,6 +271,52 @@ async fn losses_are_remembered_with_the_frame_and_with_the_acknowledgement_that_
         let (spool, _) = Spool::open(&one(folder.path())).unwrap();
         assert_eq!(told(&spool), expected, "and once");
     }
+}
+
+/// The journal's tests have this with a clock of their own; here it is the real one.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_time_away_what_is_new_goes_first_and_a_killed_process_skips_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ordered = DestinationSettings {
+        catch_up: CatchUp::InOrder,
+        ..destination("ordered", WhenFull::Block)
+    };
+    let mut settings = one(folder.path());
+    settings.destinations.push(ordered);
+    let (spool, _) = Spool::open(&settings).unwrap();
+    (0..30).for_each(|number| spool.files().append(frame(number, 1000)).unwrap());
+    // Older than ten seconds, it is a backlog.
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    let mut source = spool.source("main").unwrap();
+    let mut order = vec![take(&mut source).await];
+    spool.files().append(frame(30, 1000)).unwrap();
+    spool.files().append(frame(31, 1000)).unwrap();
+    for _ in 0..4 {
+        order.push(take(&mut source).await);
+    }
+    assert_eq!(order, [0, 30, 31, 1, 2], "what is new first, then the backlog goes on");
+    assert_eq!(spool.files().usage().frames, 32, "the other has settled none");
+    spool.files().append(frame(32, 1000)).unwrap();
+    assert_eq!(number(&source.next().await.unwrap()), 32, "in its hand");
+    // Nothing is closed, nobody is told.
+    drop((source, spool));
+
+    let (spool, _) = Spool::open(&settings).unwrap();
+    let (mut source, mut ordered) =
+        (spool.source("main").unwrap(), spool.source("ordered").unwrap());
+    spool.close();
+    let mut rest = Vec::new();
+    while let Some(frame) = source.next().await {
+        rest.push(number(&frame));
+        source.settle(Vec::new()).await;
+    }
+    rest.sort_unstable();
+    assert!(rest.iter().copied().eq((3..30).chain([32])), "{rest:?}");
+    for number in 0..33 {
+        assert_eq!(take(&mut ordered).await, number);
+    }
+    let usage = spool.files().usage();
+    assert_eq!((usage.frames, usage.waiting), (0, 0));
 }
 
 #[test]

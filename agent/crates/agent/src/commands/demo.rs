@@ -143,6 +143,7 @@ destinations:
     type: otlp
     endpoint: \"http://{}\"
     auth: {{header: {}, keyFile: '{}'}}
+    catchUp: inOrder
 logs: {{podsPath: '{}', startAt: {start_at}}}
 kubernetes: {{source: none}}
 spool: {{path: '{}', minFree: 0}}

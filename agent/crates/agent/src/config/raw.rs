@@ -88,6 +88,9 @@ pub(super) struct RawDestination {
     /// What happens when what waits for it fills the spool. Default block.
     #[serde(default)]
     pub(super) when_full: RawWhenFull,
+    /// In which order it gets what waits for it after a time away. Default newestFirst.
+    #[serde(default)]
+    pub(super) catch_up: RawCatchUp,
 }
 
 fn auto() -> Text {
@@ -121,6 +124,16 @@ pub(super) enum RawWhenFull {
     Block,
     /// The oldest of what waits for this one is let go and counted, the others go on.
     Drop,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawCatchUp {
+    /// What is new first, beside what waits.
+    #[default]
+    NewestFirst,
+    /// Everything in the order in which it was read.
+    InOrder,
 }
 
 #[derive(Debug, Deserialize)]

@@ -32,6 +32,7 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.spool.min_free, MinFree::Percent(10));
     assert_eq!(config.spool.working_set, 12 << 20);
     assert_eq!(config.destinations[0].when_full, WhenFull::Block);
+    assert_eq!(config.destinations[0].catch_up, CatchUp::NewestFirst);
     assert_eq!(config.admin, "127.0.0.1:9464".parse().unwrap());
     assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
     assert!(config.kubernetes.is_none());
@@ -55,6 +56,7 @@ destinations:
     tls: {{serverName: other.example.com}}
     timeout: 5s
     whenFull: drop
+    catchUp: inOrder
 logs:
   podsPath: /logs
   include: [{{namespaces: [a], pods: [b], containers: [c], labels: {{app: x}}}}]
@@ -73,8 +75,9 @@ shutdownTimeout: 5s
     assert_eq!(config.attributes.str("k8s.cluster.name"), Some("prod-eu"));
     assert_eq!(config.attributes.str("team"), Some("core"));
     assert_eq!(config.attributes.str("path"), std::env::var("PATH").ok().as_deref());
-    let Destination { name, settings, when_full } = &config.destinations[0];
+    let Destination { name, settings, when_full, catch_up } = &config.destinations[0];
     assert_eq!((&name[..], *when_full), ("main", WhenFull::Drop));
+    assert_eq!(*catch_up, CatchUp::InOrder);
     assert_eq!(settings.endpoint().to_string(), "https://ingest.example.com:4317");
     assert_eq!(settings.timeout(), Duration::from_secs(5));
     assert_eq!(settings.auth().unwrap().format(), "Bearer {key}");
@@ -112,6 +115,10 @@ fn a_wrong_type_is_refused_with_its_place() {
     refused(
         "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", whenFull: wait}\n",
         &["whenFull", "`wait`", "`block`", "`drop`", "line 2"],
+    );
+    refused(
+        "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", catchUp: oldestFirst}\n",
+        &["catchUp", "`oldestFirst`", "`newestFirst`", "`inOrder`", "line 2"],
     );
     refused("spool: {pushed: {maxBytes: 1GiB}}\n", &["unknown field `pushed`"]);
     refused("a: [\n", &["line"]);

@@ -17,6 +17,7 @@ mod agent;
 mod bad_config;
 mod bad_files;
 mod budget;
+mod catching_up;
 mod check;
 mod delivery;
 mod demo;

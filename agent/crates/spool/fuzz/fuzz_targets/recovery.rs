@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use hawsepipe_model::{Codec, Frame, FrameSink, FrameSource, Signal};
-use hawsepipe_spool::{MinFree, Settings, Spool, WhenFull};
+use hawsepipe_spool::{CatchUp, DestinationSettings, MinFree, Settings, Spool, WhenFull};
 use libfuzzer_sys::fuzz_target;
 
 const FRAMES: u8 = 4;
@@ -23,7 +23,11 @@ fn settings(path: &Path) -> Settings {
         sampled_max_bytes: 4 << 20,
         working_set: 1 << 20,
         min_free: MinFree::Bytes(0),
-        destinations: vec![("main".to_owned(), WhenFull::Block)],
+        destinations: vec![DestinationSettings {
+            name: "main".into(),
+            when_full: WhenFull::Block,
+            catch_up: CatchUp::InOrder,
+        }],
     }
 }
 

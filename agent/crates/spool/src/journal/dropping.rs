@@ -1,83 +1,62 @@
 //! `whenFull: drop`: a destination's oldest frames are let go, so that the others need not wait.
 //!
 //! In: a lane without room. Out: the oldest segment settled, what its frames held counted for each destination that did not
-//! get them. Always: nothing is let go that a destination which blocks still wants.
+//! get them. Always: nothing is let go that a destination which blocks still wants, nothing is counted that was settled ahead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hawsepipe_model::{Extent, Loss, LossKey, LossReason, StreamKey};
-use prost::Message;
 
-use super::{Journal, WhenFull, file_name};
+use super::following::metas;
+use super::{Destination, Journal, SegmentInfo, WhenFull};
 use crate::disk::Disk;
-use crate::record::{FrameMeta, Record};
-use crate::segment::{Scanned, SegmentError, SegmentReader};
+use crate::record::FrameMeta;
 
 impl<D: Disk> Journal<D> {
     /// Lets go of what destinations that may lose it have not settled of the oldest segment. Nothing happens where a
-    /// destination that blocks is among those that hold it.
+    /// destination that blocks is among those that hold it, or lines of it are being read again.
     pub(super) fn drop_oldest(&mut self, now: u64) {
-        let holds = |info: &&super::SegmentInfo| info.frames.end > self.base;
+        let holds = |info: &&SegmentInfo| info.frames.end > self.base;
         let Some(oldest) = self.segments.iter().find(holds).cloned() else { return };
         let end = oldest.frames.end;
-        let blocks =
-            |place: &super::Destination| place.when_full == WhenFull::Block && place.next < end;
-        if self.destinations.iter().any(blocks) {
+        let blocks = |place: &Destination| place.when_full == WhenFull::Block && place.next() < end;
+        let reads_again = self.missing().is_some_and(|first| first < end);
+        if self.destinations.iter().any(blocks) || reads_again {
             return;
         }
-        let metas = match self.metas(oldest.id, oldest.bytes, self.base) {
+        let metas = match metas(&*self.disk, oldest.id, oldest.bytes, self.base) {
             Ok(metas) => metas,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.cannot_read(&error),
         };
         for index in 0..self.destinations.len() {
             let place = &mut self.destinations[index];
-            if place.next >= end {
+            let from = place.next();
+            if from >= end {
                 continue;
             }
-            // Frames between the segments may be gone.
-            let from = place.next;
             let (name, in_hand) = (Arc::clone(&place.name), place.in_hand);
             let lost = |meta: &FrameMeta| meta.lost(Some(&name), LossReason::SpoolFull);
-            let held = || metas.iter().filter(|meta| meta.sequence >= from);
-            let mut losses = sum(held().flat_map(lost));
-            let unread = (end - from).saturating_sub(held().count() as u64);
-            if unread > 0 {
+            let has = |number| place.has(&(number..number + 1));
+            let held: Vec<_> = metas.iter().filter(|meta| !has(meta.sequence)).collect();
+            let mut losses = sum(held.iter().copied().flat_map(lost));
+            // Frames between the segments may be gone.
+            let wanted = (from..end).filter(|number| !has(*number)).count();
+            if wanted > held.len() {
                 losses.push(unknown(&name, LossReason::SpoolFull));
             }
             // It may yet arrive.
-            let found = in_hand.and_then(|it| held().find(|meta| meta.sequence == it));
+            let found = in_hand.and_then(|it| held.iter().find(|meta| meta.sequence == it));
             if let Some(meta) = found {
                 place.dropped_in_hand = Some((meta.sequence, lost(meta)));
             }
-            place.next = end;
-            place.at = (oldest.id, oldest.bytes);
-            tracing::debug!(destination = &*name, frames = end - from, "let go, the spool is full");
+            place.settle(from..end, (oldest.id, oldest.bytes));
+            tracing::debug!(destination = &*name, frames = wanted, "let go, the spool is full");
             self.count(&losses, now);
         }
         metas.iter().for_each(|meta| self.settle_for_all(meta));
-        self.advance(None);
+        self.pass(end);
         self.note_progress();
-    }
-
-    /// The frames of a segment, from number `from` on.
-    pub(super) fn metas(
-        &self,
-        segment: u64,
-        bytes: u64,
-        from: u64,
-    ) -> Result<Vec<FrameMeta>, SegmentError> {
-        let reader = SegmentReader::of(self.disk.open(&file_name(segment))?, segment)?;
-        let mut metas = Vec::new();
-        for scanned in reader.scan(0, bytes) {
-            if let Scanned::Frame(frame) = scanned?
-                && let Ok(Record { frame: Some(meta), .. }) = Record::decode(&frame.meta[..])
-                && meta.sequence >= from
-            {
-                metas.push(meta);
-            }
-        }
-        Ok(metas)
     }
 }
 

@@ -1,7 +1,8 @@
 //! One destination's way through the lane.
 //!
-//! In: the destination's place. Out: the oldest frame that it has not settled, with its payload. Always: files are read
-//! without the journal's lock; a frame that is damaged is held until its lines were read again from the files, or counted.
+//! In: the destination's place. Out: the next frame at one of its ends (usually there is one: the oldest frame that it has not
+//! settled), with its payload. Always: files are read without the journal's lock; a frame that is damaged is held until its
+//! lines were read again from the files, or counted; what holds one end does not hold the other.
 
 use std::io;
 use std::ops::Range;
@@ -11,11 +12,16 @@ use hawsepipe_model::{Frame, Loss, LossReason, Missing};
 use parking_lot::Mutex;
 use prost::Message;
 
+use super::destination::{Edge, End};
 use super::dropping::unknown;
 use super::{Journal, file_name};
 use crate::disk::Disk;
 use crate::record::{FrameMeta, Record};
 use crate::segment::{FrameRef, Scanned, SegmentError, SegmentReader};
+
+/// A frame that has waited for so long, in nanoseconds, is backlog: longer than a frame takes to be made and a passing failure
+/// to pass, shorter than somebody waits who looks for a line.
+const LATE: u64 = 10_000_000_000;
 
 /// A destination's open segment.
 #[derive(Debug)]
@@ -53,25 +59,30 @@ pub(crate) struct Handed {
 /// Where to look for a frame.
 #[derive(Debug)]
 struct View {
+    end: End,
+    /// Where that is: the number that is looked for.
+    edge: Edge,
     segment: u64,
     from: u64,
     to: u64,
-    /// The number that is looked for, and the one behind the segment's last.
-    want: u64,
-    frames_end: u64,
+    /// The first number behind it that is not looked for here: the segment ends, or it is settled.
+    until: u64,
 }
 
-/// Looks for the oldest frame that the destination has not settled.
+/// Looks for the next frame that the destination has not settled.
 pub(crate) fn find<D: Disk>(
     journal: &Mutex<Journal<D>>,
     destination: usize,
     cursor: &mut Cursor<D>,
     now: u64,
 ) -> Found {
+    let mut held = None;
     loop {
         let (view, disk) = {
             let journal = journal.lock();
-            let Some(view) = journal.view(destination) else { return Found::Nothing };
+            let Some(view) = journal.view(destination, held) else {
+                return if held.is_some() { Found::Held } else { Found::Nothing };
+            };
             (view, Arc::clone(&journal.disk))
         };
         let step = match cursor.segment(&disk, view.segment) {
@@ -81,30 +92,29 @@ pub(crate) fn find<D: Disk>(
             Err(error) => Err(error),
         };
         let mut journal = journal.lock();
-        if !journal.is_at(destination, view.want) {
+        if !journal.is_at(destination, &view) {
             continue;
         }
-        match step {
+        let passed = match step {
             Err(error) => return Found::Failed(error),
-            Ok(Step::Gap(until)) => {
-                let Some(losses) = journal.pass_gap(destination, view.want..until) else {
-                    return Found::Held;
-                };
-                journal.skip(destination, until, &losses, now);
-            }
+            Ok(Step::Gap(until)) => journal.pass_gap(destination, &view, until, now),
             Ok(Step::Note(handed)) => {
                 journal.settle(destination, &handed.meta, handed.end, &[], now);
+                true
             }
-            Ok(Step::Damaged(handed)) => {
-                let Some(losses) = journal.pass_damaged(destination, &handed.meta) else {
-                    return Found::Held;
-                };
-                journal.settle(destination, &handed.meta, handed.end, &losses, now);
-            }
+            Ok(Step::Damaged(handed)) => journal.pass_damaged(destination, &handed, now),
             Ok(Step::Frame(frame, handed)) => {
-                journal.hand_out(destination, view.want);
-                return Found::Frame(Arc::new(frame), handed);
+                if journal.hand_out(destination, view.end, &handed.meta, now) {
+                    return Found::Frame(Arc::new(frame), handed);
+                }
+                true
             }
+        };
+        if !passed {
+            if held.is_some() {
+                return Found::Held;
+            }
+            held = Some(view.end);
         }
     }
 }
@@ -126,15 +136,15 @@ fn look<F: crate::disk::DiskFile>(
         let Ok(Record { frame: Some(meta), .. }) = Record::decode(&found.meta[..]) else {
             continue;
         };
-        if meta.sequence < view.want {
+        if meta.sequence < view.edge.next {
             continue;
         }
-        if meta.sequence > view.want {
-            return Ok(Step::Gap(meta.sequence));
+        if meta.sequence > view.edge.next {
+            return Ok(Step::Gap(meta.sequence.min(view.until)));
         }
         return open(reader, &found, meta, view.segment);
     }
-    Ok(Step::Gap(view.frames_end))
+    Ok(Step::Gap(view.until))
 }
 
 fn open<F: crate::disk::DiskFile>(
@@ -175,31 +185,54 @@ impl<D: Disk> Cursor<D> {
 // === impl Journal ===
 
 impl<D: Disk> Journal<D> {
-    fn view(&self, destination: usize) -> Option<View> {
+    /// Where the destination looks next, but not at the end that is held.
+    fn view(&self, destination: usize, held: Option<End>) -> Option<View> {
         let place = self.destinations.get(destination)?;
-        let info = self.segments.iter().find(|info| info.frames.end > place.next)?;
-        let (segment, offset) = place.at;
-        Some(View {
-            segment: info.id,
-            from: if segment == info.id { offset } else { 0 },
-            to: info.bytes,
-            want: place.next,
-            frames_end: info.frames.end,
-        })
+        let view = |(end, edge): (End, Edge)| {
+            let info = self.segments.iter().find(|info| info.frames.end > edge.next)?;
+            let (segment, offset) = edge.at;
+            let settled = place.ahead.iter().map(|it| it.start).find(|start| *start > edge.next);
+            Some(View {
+                end,
+                edge,
+                segment: info.id,
+                from: if segment == info.id { offset } else { 0 },
+                to: info.bytes,
+                until: settled.map_or(info.frames.end, |start| start.min(info.frames.end)),
+            })
+        };
+        place.ends(self.has_ease()).filter(|(end, _)| Some(*end) != held).find_map(view)
     }
 
-    fn is_at(&self, destination: usize, next: u64) -> bool {
-        self.destinations.get(destination).is_some_and(|place| place.next == next)
+    fn is_at(&self, destination: usize, view: &View) -> bool {
+        let edge = self.destinations.get(destination).and_then(|place| place.edge(view.end));
+        edge.is_some_and(|edge| edge.next == view.edge.next)
     }
 
-    fn hand_out(&mut self, destination: usize, sequence: u64) {
-        if let Some(place) = self.destinations.get_mut(destination) {
-            place.in_hand = Some(sequence);
+    /// Gives the destination a frame; false when it has waited so long that the destination should look elsewhere first.
+    fn hand_out(&mut self, destination: usize, end: End, meta: &FrameMeta, now: u64) -> bool {
+        let newest = self.segments.back().map_or((0, 0), |info| (info.id, info.bytes));
+        let behind_all = Edge { next: self.next, at: newest };
+        let Some(place) = self.destinations.get_mut(destination) else { return false };
+        if now.saturating_sub(meta.at) > LATE && place.is_late(end, behind_all) {
+            return false;
         }
+        place.hand_out(end, meta.sequence);
+        true
     }
 
-    /// Frames that are not there: what that costs the destination. `None`: their lines are being read again.
-    fn pass_gap(&mut self, destination: usize, lost: Range<u64>) -> Option<Vec<Loss>> {
+    /// Frames that are not there, up to number `until`. False: their lines are being read again.
+    fn pass_gap(&mut self, destination: usize, view: &View, until: u64, now: u64) -> bool {
+        let lost = view.edge.next..until;
+        let losses = self.lost_in_gap(destination, &lost);
+        if let Some(losses) = &losses {
+            self.skip(destination, lost, view.edge.at, losses, now);
+        }
+        losses.is_some()
+    }
+
+    /// What it costs the destination. `None`: their lines are being read again.
+    fn lost_in_gap(&self, destination: usize, lost: &Range<u64>) -> Option<Vec<Loss>> {
         let recovered = self.gaps.iter().any(|gap| gap.start < lost.end && lost.start < gap.end);
         if let Some(missing) = self.gap_missing.filter(|_| recovered) {
             return (self.damaged.get(&missing) == Some(&true)).then(Vec::new);
@@ -212,8 +245,17 @@ impl<D: Disk> Journal<D> {
         Some(vec![unknown(name, LossReason::SpoolDamage)])
     }
 
-    /// A frame whose payload is damaged: what that costs the destination. `None`: its lines are being read again.
-    fn pass_damaged(&mut self, destination: usize, meta: &FrameMeta) -> Option<Vec<Loss>> {
+    /// A frame whose payload is damaged. False: its lines are being read again.
+    fn pass_damaged(&mut self, destination: usize, handed: &Handed, now: u64) -> bool {
+        let losses = self.lost_in_damaged(destination, &handed.meta);
+        if let Some(losses) = &losses {
+            self.settle(destination, &handed.meta, handed.end, losses, now);
+        }
+        losses.is_some()
+    }
+
+    /// What it costs the destination. `None`: its lines are being read again.
+    fn lost_in_damaged(&mut self, destination: usize, meta: &FrameMeta) -> Option<Vec<Loss>> {
         match self.damaged.get(&meta.sequence) {
             Some(true) => return Some(Vec::new()),
             Some(false) => return None,

@@ -11,10 +11,13 @@ use std::sync::Arc;
 use hawsepipe_model::{Cover, Ledger, Loss, Missing};
 use prost::Message;
 
-use super::{Destination, Journal, RESERVE, SegmentInfo, Settings, file_name, is_full};
+use super::following::metas;
+use super::{
+    Destination, DestinationSettings, Journal, RESERVE, SegmentInfo, Settings, file_name, is_full,
+};
 use crate::disk::Disk;
 use crate::positions::Positions;
-use crate::record::{FrameMeta, LossMeta, Progress, Record, Snapshot};
+use crate::record::{FrameMeta, LossMeta, Place, Progress, Record, Snapshot, Span};
 use crate::segment::{Scanned, SegmentError, SegmentReader, cut_torn_tail_of};
 use crate::told::Told;
 
@@ -54,6 +57,14 @@ pub(crate) struct Recovered {
     pub(crate) strangers: Vec<String>,
 }
 
+/// How far a destination is, as records say.
+#[derive(Debug, Default)]
+struct Known {
+    next: u64,
+    /// As the last record says that there is: whoever wrote it may have known less than the one before.
+    ahead: Vec<Span>,
+}
+
 /// What is gathered from the segments.
 struct Gathered {
     snapshot: Snapshot,
@@ -65,7 +76,7 @@ struct Gathered {
     last_word: Option<Progress>,
     /// Losses of frames at or behind the snapshot's base: number, time, loss.
     losses: Vec<(u64, u64, Loss)>,
-    progress: BTreeMap<String, u64>,
+    progress: BTreeMap<String, Known>,
     /// The number that the next frame should have.
     expected: u64,
     gaps: Vec<std::ops::Range<u64>>,
@@ -118,15 +129,23 @@ impl<D: Disk> Journal<D> {
     /// Positions of frames that every destination has settled since the snapshot was taken, and losses of those that the
     /// ledger does not tell of: the ones from number `told` on.
     fn settle_what_all_have(&mut self, told: u64) -> Result<(), OpenError> {
-        let slowest = self.destinations.iter().map(|place| place.next).min().unwrap_or(self.base);
+        // Nothing is missing of what the ledger tells of.
+        self.gaps.retain(|gap| gap.end > told);
+        self.gaps.iter_mut().for_each(|gap| gap.start = gap.start.max(told));
+        if self.gaps.is_empty() {
+            self.gap_missing = None;
+            self.to_read.clear();
+            self.damaged.clear();
+        }
+        let reach = self.reach();
         let with_frames = self.segments.iter().filter(|info| !info.frames.is_empty());
         let before: Vec<_> = with_frames
-            .filter(|info| info.frames.end > self.base && info.frames.start < slowest)
+            .filter(|info| info.frames.end > self.base && info.frames.start < reach)
             .map(|info| (info.id, info.bytes))
             .collect();
         for (segment, bytes) in before {
-            for meta in self.metas(segment, bytes, self.base)? {
-                if meta.sequence >= slowest {
+            for meta in metas(&*self.disk, segment, bytes, self.base)? {
+                if meta.sequence >= reach {
                     break;
                 }
                 if meta.sequence >= told {
@@ -136,13 +155,7 @@ impl<D: Disk> Journal<D> {
                 }
             }
         }
-        self.base = self.base.max(slowest);
-        self.gaps.retain(|gap| gap.end > self.base);
-        if self.gaps.is_empty() {
-            self.gap_missing = None;
-            self.to_read.clear();
-            self.damaged.clear();
-        }
+        self.base = self.base.max(reach);
         Ok(())
     }
 }
@@ -212,20 +225,21 @@ impl Gathered {
     fn begin(snapshot: Snapshot, snapshot_at: u64) -> Self {
         let mut head = Positions::default();
         snapshot.positions.iter().for_each(|cover| head.apply(cover.into()));
-        let places = snapshot.places.iter();
-        let progress = places.map(|place| (place.destination.clone(), place.next)).collect();
-        Self {
+        let mut gathered = Self {
             snapshot_at,
             segments: VecDeque::new(),
             head,
             last_word: None,
             losses: Vec::new(),
-            progress,
+            progress: BTreeMap::new(),
             expected: snapshot.base,
             gaps: Vec::new(),
             missing: Vec::new(),
             snapshot,
-        }
+        };
+        let places = std::mem::take(&mut gathered.snapshot.places);
+        gathered.take_places(&places, true);
+        gathered
     }
 
     fn read<D: Disk>(
@@ -255,7 +269,7 @@ impl Gathered {
                 frames = Some(start..meta.sequence + 1);
                 self.take_frame(&meta);
             } else if let Some(progress) = record.progress {
-                self.take_places(&progress);
+                self.take_places(&progress.places, id >= self.snapshot_at);
                 last = Some(progress);
             }
         }
@@ -285,10 +299,14 @@ impl Gathered {
         self.losses.extend(meta.losses().map(|loss| (meta.sequence, meta.at, loss)));
     }
 
-    fn take_places(&mut self, progress: &Progress) {
-        for place in &progress.places {
+    /// `new`: it was said after the snapshot was taken.
+    fn take_places(&mut self, places: &[Place], new: bool) {
+        for place in places {
             let known = self.progress.entry(place.destination.clone()).or_default();
-            *known = (*known).max(place.next);
+            known.next = known.next.max(place.next);
+            if new {
+                known.ahead.clone_from(&place.ahead);
+            }
         }
     }
 
@@ -313,15 +331,22 @@ impl Gathered {
         let mut settled = Positions::default();
         snapshot.positions.iter().for_each(|cover| settled.apply(cover.into()));
         let base = snapshot.base;
-        let places = settings.destinations.iter();
-        let destinations: Vec<_> = places
-            .map(|(name, when_full)| {
-                // A new one begins with the oldest frame that is there.
-                let next = progress.get(&**name).copied().unwrap_or(base).max(base);
-                Destination::new(Arc::clone(name), *when_full, next)
-            })
-            .collect();
-        let furthest = destinations.iter().map(|place| place.next).max().unwrap_or(0);
+        let place = |it: &DestinationSettings| {
+            let known = progress.get(&*it.name);
+            // A new one begins with the oldest frame that is there.
+            let next = known.map_or(base, |known| known.next.max(base));
+            let mut place = Destination::new(Arc::clone(&it.name), it.when_full, it.catch_up, next);
+            let ahead = known.into_iter().flat_map(|known| &known.ahead);
+            ahead
+                .filter(|span| span.from < span.to)
+                .for_each(|span| place.settle(span.from..span.to, (0, 0)));
+            place
+        };
+        let destinations: Vec<_> = settings.destinations.iter().map(place).collect();
+        // A number that somebody has settled is nobody else's, also where the frame is gone.
+        let settled_end =
+            |known: &Known| known.ahead.iter().map(|it| it.to).fold(known.next, u64::max);
+        let furthest = progress.values().map(settled_end).max().unwrap_or(0);
         let next = snapshot.next.max(self.expected).max(furthest);
         let mut all = ledger.clone();
         for (sequence, at, loss) in &self.losses {
