@@ -1,0 +1,23 @@
+//! What Linux says about a host: readers of `/proc`, `/sys` and the cgroup trees.
+//!
+//! In: a [`HostRoot`]. Out: plain structs with units in their fields' docs. Each module is a file (or a folder) of the kernel, with
+//! `read(&HostRoot)` and, where there is text, `parse(&[u8])` behind it. What always holds: nothing here knows of metrics' names, OTLP or
+//! Kubernetes' API; nothing is async; no content of a file makes a reader panic; fields that a newer kernel adds are passed over, those
+//! that an older one does not have are `None`; a line that is not understood costs that line and is counted ([`Skipped`]).
+//!
+//! The `procfs` crate is not used: it gives up a file at the first line that it does not expect, makes a `String` of every line, and
+//! takes no root for several of its files.
+
+pub mod cpu_topology;
+pub mod cpufreq;
+mod error;
+mod file;
+pub mod loadavg;
+pub mod meminfo;
+mod root;
+pub mod stat;
+mod text;
+pub mod uptime;
+
+pub use error::{ParseError, Problem, ReadError, Skipped};
+pub use root::HostRoot;
