@@ -450,7 +450,7 @@ mod tests {
             one_point(&mut request);
             let frame = request.frame(Codec::Zstd, &mut compressor).unwrap().unwrap();
             assert_eq!((frame.signal, frame.records), (Signal::Metrics, 1));
-            assert!(request.is_empty() && request.len() == 0);
+            assert!(request.is_empty() && request.finish().is_empty());
             let plain = decompress(Codec::Zstd, &frame.payload, frame.uncompressed_len).unwrap();
             assert_eq!(plain.len(), frame.uncompressed_len);
             let decoded = ExportMetricsServiceRequest::decode(&*plain).unwrap();
