@@ -8,13 +8,21 @@
 //! The `procfs` crate is not used: it gives up a file at the first line that it does not expect, makes a `String` of every line, and
 //! takes no root for several of its files.
 
+pub mod conntrack;
 pub mod cpu_topology;
 pub mod cpufreq;
+pub mod diskstats;
 mod error;
 mod file;
+pub mod filesystems;
 pub mod loadavg;
 pub mod meminfo;
+pub mod mounts;
+pub mod net_counters;
+pub mod net_dev;
 mod root;
+pub mod sockets;
+pub mod sockstat;
 pub mod stat;
 mod text;
 pub mod uptime;
