@@ -91,33 +91,25 @@ impl Tick {
     ///
     /// # Errors
     /// The reader's.
-    pub(crate) fn read<T: Any + Send + Sync>(
-        &self,
-        reader: impl FnOnce(&HostRoot) -> Result<T, ReadError>,
-    ) -> Shared<T> {
-        self.share(|sources| Ok(reader(&sources.host)?))
-    }
-
-    /// Something that is made once a tick of the sources; its type is its name.
-    ///
-    /// # Errors
-    /// The maker's.
-    pub(crate) fn share<T: Any + Send + Sync>(
-        &self,
-        make: impl FnOnce(&Sources) -> Result<T, CollectError>,
-    ) -> Shared<T> {
+    pub(crate) fn read<T, F>(&self, reader: F) -> Shared<T>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
+    {
         let slot = {
             let mut readings = self.readings.lock();
+            // Every function has a type of its own.
             let slot = readings
-                .entry(TypeId::of::<T>())
+                .entry(TypeId::of::<F>())
                 .or_insert_with(|| Arc::new(OnceLock::<Shared<T>>::new()));
             Arc::clone(slot)
         };
+        let read = || Ok(Arc::new(reader(&self.sources.host)?));
         // Outside the lock: a file that hangs holds up those alone who want the same one.
         match slot.downcast_ref::<OnceLock<Shared<T>>>() {
-            Some(slot) => slot.get_or_init(|| make(&self.sources).map(Arc::new)).clone(),
-            // The key is the type.
-            None => make(&self.sources).map(Arc::new),
+            Some(slot) => slot.get_or_init(read).clone(),
+            // A function returns one type.
+            None => read(),
         }
     }
 }
@@ -130,43 +122,49 @@ pub(crate) fn now_unix_nano() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hawsepipe_host::loadavg;
+    use hawsepipe_host::loadavg::{self, LoadAverage};
 
     use super::*;
 
+    fn tick(folder: &Path) -> Tick {
+        Tick::new(Arc::new(Sources::new(HostRoot::new(folder, folder, None))))
+    }
+
     #[test]
     fn a_file_is_read_once_a_tick_whoever_asks() {
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        fn reader(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            READS.fetch_add(1, Ordering::Relaxed);
+            loadavg::read(root)
+        }
+        fn another(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            loadavg::read(root)
+        }
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("loadavg");
         std::fs::write(&file, "1.0 2.0 3.0 1/2 3\n").unwrap();
-        let host = HostRoot::new(folder.path(), folder.path(), None);
-        let tick = Tick::new(Arc::new(Sources::new(host)));
-        let reads = Cell::new(0);
-        let reader = |root: &HostRoot| {
-            reads.set(reads.get() + 1);
-            loadavg::read(root)
-        };
+        let tick = tick(folder.path());
         let first = tick.read(reader).unwrap();
         std::fs::write(&file, "9.0 9.0 9.0 1/2 3\n").unwrap();
         let second = tick.read(reader).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
-        assert_eq!(reads.get(), 1);
+        assert_eq!(READS.load(Ordering::Relaxed), 1);
+        assert_eq!(tick.read(another).unwrap().one_minute, 9.0, "another reader, another reading");
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_tried_once_a_tick_too() {
-        let host = HostRoot::new("/nowhere", "/nowhere", None);
-        let tick = Tick::new(Arc::new(Sources::new(host)));
-        let reads = Cell::new(0);
-        for _ in 0..2 {
-            let failed = tick.read(|root| {
-                reads.set(reads.get() + 1);
-                loadavg::read(root)
-            });
-            assert!(failed.unwrap_err().to_string().contains("/nowhere/loadavg"));
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        fn reader(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            READS.fetch_add(1, Ordering::Relaxed);
+            loadavg::read(root)
         }
-        assert_eq!(reads.get(), 1);
+        let tick = tick(Path::new("/nowhere"));
+        for _ in 0..2 {
+            assert!(tick.read(reader).unwrap_err().to_string().contains("/nowhere/loadavg"));
+        }
+        assert_eq!(READS.load(Ordering::Relaxed), 1);
     }
 }
