@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// A file of the host that could not be read. Names the file, and for what was not understood the line and the field.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The file is not there: this kernel does not have it, it is built without it, or nothing is mounted there.
+    /// The file is not there, or says nothing: this kernel does not have it, is built without it or has it switched off (pressure answers
+    /// `EOPNOTSUPP` then), or nothing is mounted there.
     #[error("{}: not there", path.display())]
     Missing {
         /// The file.
@@ -19,7 +20,7 @@ pub enum ReadError {
         /// The file, or the folder that it was in.
         path: PathBuf,
     },
-    /// The kernel refuses: no right to read, switched off at boot (pressure answers `EOPNOTSUPP` then), an I/O error.
+    /// The kernel refuses: no right to read, an I/O error.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -43,6 +44,7 @@ impl ReadError {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing { path },
+            _ if source.raw_os_error() == Some(OFF) => Self::Missing { path },
             _ if source.raw_os_error().is_some_and(|code| GONE.contains(&code)) => {
                 Self::Gone { path }
             }
@@ -82,6 +84,9 @@ impl ReadError {
         matches!(self, Self::Gone { .. })
     }
 }
+
+/// What a file answers that is there but switched off.
+const OFF: i32 = rustix::io::Errno::OPNOTSUPP.raw_os_error();
 
 /// What reading an open file answers when its process (`ESRCH`) or its cgroup or device (`ENODEV`) ended: see
 /// `kernfs_fop_read_iter` and `proc_pid_*` in the kernel's sources.

@@ -188,7 +188,7 @@ mod tests {
     fn what_is_too_large_for_a_file_of_the_kernel_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("large");
-        fs::File::create(&path).and_then(|file| file.set_len(MAX_FILE as u64 + 1)).expect("made");
+        File::create(&path).and_then(|file| file.set_len(MAX_FILE as u64 + 1)).expect("made");
         let error = parse(path, |_| Ok(())).expect_err("too large");
         assert!(error.to_string().contains("more than 16 MiB"), "{error}");
     }

@@ -4,16 +4,14 @@
 //! are in `/sys/devices/system/node/nodeN/meminfo` ([`crate::numa`] reads those).
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
+use crate::named::Named;
 use crate::text::{self, Fields};
 use crate::{HostRoot, file};
 
 /// Every field of `/proc/meminfo`. Sizes are in bytes; counts (`HugePages_*`) have no unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meminfo {
-    /// All names, one behind the other: one allocation instead of fifty.
-    names: String,
-    /// Where in `names` each ends, and its value.
-    fields: Vec<(usize, u64)>,
+    fields: Named,
     /// What was not understood.
     pub skipped: Skipped,
 }
@@ -22,22 +20,12 @@ impl Meminfo {
     /// A field by its name in the file (`MemTotal`): bytes, or a count for what has no unit there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.fields.get(name)
     }
 
     /// All fields, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        let mut start = 0;
-        self.fields.iter().map(move |(end, value)| {
-            let name = &self.names[start..*end];
-            start = *end;
-            (name, *value)
-        })
-    }
-
-    fn add(&mut self, name: &str, value: u64) {
-        self.names.push_str(name);
-        self.fields.push((self.names.len(), value));
+        self.fields.iter()
     }
 }
 
@@ -124,15 +112,11 @@ pub fn read(root: &HostRoot) -> Result<Meminfo, ReadError> {
 /// # Errors
 /// When nothing in it is understood.
 pub fn parse(bytes: &[u8]) -> Result<Meminfo, ParseError> {
-    let mut memory = Meminfo {
-        names: String::with_capacity(1024),
-        fields: Vec::with_capacity(64),
-        ..Meminfo::default()
-    };
+    let mut memory = Meminfo::default();
     for mut line in text::lines(bytes) {
         let field = field(&mut line);
         if let Some((name, value)) = memory.skipped.keep(field) {
-            memory.add(name, value);
+            memory.fields.add(name, value);
         }
     }
     let nothing = ParseError { line: 1, field: "MemTotal", problem: Problem::Missing };
