@@ -109,3 +109,6 @@ impl Collection {
         schedule::next(now, member.choice.interval, self.offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

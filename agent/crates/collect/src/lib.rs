@@ -12,6 +12,7 @@
 #[macro_use]
 mod metric;
 
+mod census;
 mod collection;
 mod collector;
 mod collectors;

@@ -96,9 +96,10 @@ impl Tick {
         T: Any + Send + Sync,
         F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
     {
+        // Every function has a type of its own, and that is its key; what it captured would not be in the key.
+        const { assert!(size_of::<F>() == 0, "a reader captures nothing") };
         let slot = {
             let mut readings = self.readings.lock();
-            // Every function has a type of its own.
             let slot = readings
                 .entry(TypeId::of::<F>())
                 .or_insert_with(|| Arc::new(OnceLock::<Shared<T>>::new()));
