@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_cluster::{Cluster, ClusterError, NoCluster};
+use hawsepipe_collect as collect;
 use hawsepipe_export::{Destination, DestinationStatus, Drained, ExportMetrics, StatusHandle};
 use hawsepipe_logs as logs;
 use hawsepipe_model::{Codec, FrameSink, PodDirectory, PreferredCodec};
@@ -63,8 +64,10 @@ pub(crate) struct Agent {
     spool: Arc<Spool>,
     shown: Arc<Page>,
     destinations: JoinSet<Drained>,
-    /// Sources and watches end.
+    /// Watches end.
     cancel: CancellationToken,
+    /// Collectors end.
+    collecting: CancellationToken,
     /// Destinations begin to drain.
     drain: CancellationToken,
     shutdown_timeout: Duration,
@@ -107,6 +110,9 @@ impl Agent {
             attributes: config.attributes.clone(),
         };
         tokio::spawn(sender.run(cancel.clone()));
+        let collecting = cancel.child_token();
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec };
+        let collectors = start_collectors(&config, &queue, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);
         let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
@@ -117,6 +123,7 @@ impl Agent {
         let shown = Arc::new(Page {
             cluster,
             destinations: handles,
+            collectors,
             spool: Arc::clone(&spool),
             spool_path: config.spool.path,
             findings,
@@ -132,6 +139,7 @@ impl Agent {
             shown,
             destinations,
             cancel,
+            collecting,
             drain,
             shutdown_timeout: config.shutdown_timeout,
             log_metrics,
@@ -174,6 +182,7 @@ impl Agent {
     /// not stays in the spool.
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
+        self.collecting.cancel();
         let tailer = self.shown.tailer.lock().take();
         // It ends a thread, which may take the time of a frame.
         let stopped = spawn_blocking(move || drop(tailer)).await;
@@ -233,6 +242,39 @@ fn log_settings(config: &Config, remembered: Remembered) -> logs::Settings {
         max_open_files: logs::max_open_files(),
         first_start: remembered.first_start,
     }
+}
+
+/// What collectors are given.
+struct Queue<'a> {
+    spool: &'a Arc<Spool>,
+    pods: &'a Arc<dyn PodDirectory>,
+    codec: &'a Arc<PreferredCodec>,
+}
+
+/// Collectors at work, unless the configuration has none; they tell how they do.
+fn start_collectors(
+    config: &Config,
+    queue: &Queue<'_>,
+    registry: &mut Registry,
+    cancel: &CancellationToken,
+) -> Option<collect::Status> {
+    let chosen = config.metrics.as_ref()?;
+    let settings = collect::Settings {
+        sources: collect::Sources::new(chosen.host.clone()),
+        choices: chosen.choices.clone(),
+        interval: chosen.interval,
+        node_name: config.node_name.clone(),
+        attributes: config.attributes.clone(),
+    };
+    let metrics = collect::Metrics::default();
+    metrics.register(registry);
+    let sink = Arc::new(queue.spool.sampled().clone()) as Arc<dyn FrameSink>;
+    let (pods, codec) = (Arc::clone(queue.pods), Arc::clone(queue.codec));
+    let collection = collect::Collection::new(settings, sink, pods, codec, metrics);
+    let status = collection.status();
+    // It ends by itself once the token is cancelled.
+    tokio::spawn(collection.run(cancel.clone()));
+    Some(status)
 }
 
 fn register_build(registry: &mut Registry) {

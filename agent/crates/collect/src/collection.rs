@@ -52,6 +52,10 @@ impl Collection {
         metrics: Metrics,
     ) -> Self {
         let Settings { sources, choices, interval, node_name, attributes } = settings;
+        let of_host = sources.attributes();
+        let host_name = of_host.str("host.name").unwrap_or_default();
+        let name = if node_name.is_empty() { host_name } else { &node_name };
+        let offset = schedule::offset(name, interval);
         // One whose metrics are all unwanted has nothing to read.
         let choices = choices.into_iter().filter(|choice| choice.wanted.contains(&true));
         let members = choices.map(|choice| Arc::new(Member::new(choice, &metrics))).collect();
@@ -59,7 +63,7 @@ impl Collection {
             sources: Arc::new(sources),
             outlet: Arc::new(Outlet { sink, codec, pods, attributes, metrics }),
             members,
-            offset: schedule::offset(&node_name, interval),
+            offset,
         }
     }
 
