@@ -8,6 +8,7 @@
 //! The `procfs` crate is not used: it gives up a file at the first line that it does not expect, makes a `String` of every line, and
 //! takes no root for several of its files.
 
+pub mod cgroup;
 pub mod conntrack;
 pub mod cpu_topology;
 pub mod cpufreq;

@@ -1,8 +1,7 @@
 //! `/proc/loadavg`: how many threads run or want to, on average. Format: `proc_loadavg(5)`.
 
-use crate::error::{ParseError, Problem, ReadError};
-use crate::text::{self, Fields};
-use crate::{HostRoot, file};
+use crate::error::{ParseError, ReadError};
+use crate::{HostRoot, file, text};
 
 /// The load of the host.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,9 +32,9 @@ pub fn read(root: &HostRoot) -> Result<LoadAverage, ReadError> {
 /// When it does not hold three numbers.
 pub fn parse(bytes: &[u8]) -> Result<LoadAverage, ParseError> {
     let mut line = text::only_line(bytes);
-    let one_minute = average(&mut line, "1 minute")?;
-    let five_minutes = average(&mut line, "5 minutes")?;
-    let fifteen_minutes = average(&mut line, "15 minutes")?;
+    let one_minute = line.f64("1 minute")?;
+    let five_minutes = line.f64("5 minutes")?;
+    let fifteen_minutes = line.f64("15 minutes")?;
     let (runnable, threads) =
         match line.next().and_then(|field| str::from_utf8(field).ok()?.split_once('/')) {
             Some((runnable, threads)) => {
@@ -44,11 +43,6 @@ pub fn parse(bytes: &[u8]) -> Result<LoadAverage, ParseError> {
             None => (None, None),
         };
     Ok(LoadAverage { one_minute, five_minutes, fifteen_minutes, runnable, threads })
-}
-
-fn average(line: &mut Fields<'_>, field: &'static str) -> Result<f64, ParseError> {
-    let average = line.f64(field)?;
-    if average < 0.0 { Err(line.error(field, Problem::NotANumber)) } else { Ok(average) }
 }
 
 #[cfg(test)]

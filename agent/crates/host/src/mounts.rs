@@ -105,7 +105,7 @@ fn mount(
     let (id, parent) = (line.u64("mount ID")?, line.u64("parent ID")?);
     let device = line.word("major:minor")?;
     let device =
-        device_number(device).ok_or_else(|| line.error("major:minor", Problem::Malformed))?;
+        text::device_number(device).ok_or_else(|| line.error("major:minor", Problem::Malformed))?;
     let (root, mount_point) = (line.word("root")?, line.word("mount point")?);
     let options = line.word("mount options")?;
     // Any number of optional fields, then a hyphen.
@@ -127,11 +127,6 @@ fn mount(
         source: line.next().map(|source| unescape(source).into()).unwrap_or_default(),
         super_options: line.next().map(text::text).unwrap_or_default(),
     }))
-}
-
-fn device_number(device: &[u8]) -> Option<(u32, u32)> {
-    let colon = memchr::memchr(b':', device)?;
-    Some((text::u32(&device[..colon])?, text::u32(&device[colon + 1..])?))
 }
 
 /// A path without its octal escapes; what is no UTF-8 is replaced. A backslash that begins no escape stands for itself.

@@ -115,7 +115,7 @@ pub fn read(root: &HostRoot) -> Result<Stat, ReadError> {
 /// When there is no line `cpu`.
 pub fn parse(bytes: &[u8]) -> Result<Stat, ParseError> {
     let mut stat = Stat::default();
-    let (mut total, mut last) = (None, 0);
+    let (mut total, mut last) = (None, 1);
     let ticks = ticks_per_second();
     for mut line in text::lines(bytes) {
         last = line.line();

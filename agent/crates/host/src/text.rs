@@ -154,15 +154,21 @@ pub(crate) fn hex(word: &[u8]) -> Option<u64> {
     })
 }
 
-/// A number with a fraction; infinity and what is no number are none.
+/// A number with a fraction. Infinity, what is below zero and what is no number are none: the kernel writes no such thing.
 pub(crate) fn f64(word: &[u8]) -> Option<f64> {
     let number: f64 = str::from_utf8(word).ok()?.parse().ok()?;
-    number.is_finite().then_some(number)
+    (number.is_finite() && number >= 0.0).then_some(number)
 }
 
 /// Bytes as text; what is no UTF-8 is replaced.
 pub(crate) fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
+}
+
+/// Major and minor number of a device (`8:0`).
+pub(crate) fn device_number(device: &[u8]) -> Option<(u32, u32)> {
+    let colon = memchr::memchr(b':', device)?;
+    Some((u32(&device[..colon])?, u32(&device[colon + 1..])?))
 }
 
 /// Kernel lists of CPUs and nodes (`0-3,8`): how many there are. `None` if it is no such list.
@@ -197,6 +203,7 @@ mod tests {
         assert_eq!(f64(b"0.25"), Some(0.25));
         assert_eq!(f64(b"inf"), None);
         assert_eq!(f64(b"nan"), None);
+        assert_eq!(f64(b"-0.5"), None);
         assert_eq!(hex(b"0A"), Some(10));
         assert_eq!(hex(b"0x0A"), None);
     }
@@ -213,10 +220,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_grammar_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut count = 0;
-            for mut line in lines(&bytes) {
-                count += 1;
-                prop_assert_eq!(line.line(), count);
+            for (before, mut line) in lines(&bytes).enumerate() {
+                prop_assert_eq!(line.line(), before + 1);
                 while line.next().is_some() {}
                 prop_assert!(line.rest().is_empty());
             }

@@ -27,10 +27,10 @@ impl<T> Top<T> {
     pub fn push(&mut self, key: f64, value: impl FnOnce() -> T) {
         if self.heap.len() < self.most {
             self.heap.push(Reverse(Ranked { key, value: value() }));
-        } else if let Some(mut least) = self.heap.peek_mut() {
-            if key.total_cmp(&least.0.key) == Ordering::Greater {
-                *least = Reverse(Ranked { key, value: value() });
-            }
+        } else if let Some(mut least) = self.heap.peek_mut()
+            && key.total_cmp(&least.0.key) == Ordering::Greater
+        {
+            *least = Reverse(Ranked { key, value: value() });
         }
     }
 

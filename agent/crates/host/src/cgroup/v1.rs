@@ -1,0 +1,143 @@
+//! The files of version 1. Format: `Documentation/admin-guide/cgroup-v1/`.
+
+use std::path::Path;
+
+use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
+use super::{each_pair, optional, required};
+use crate::error::{ParseError, Problem, ReadError};
+use crate::file;
+use crate::stat::ticks_per_second;
+use crate::text::{self, Fields};
+
+/// No limit is written as the largest number of whole pages below 2^63 (`PAGE_COUNTER_MAX`). No host has half of that.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// `accounting` is the folder of the controller `cpuacct`, `cpu` that of `cpu`; they mostly are the same.
+pub(super) fn cpu(accounting: &Path, cpu: Option<&Path>) -> Result<CpuStats, ReadError> {
+    let mut stats =
+        CpuStats { usage_ns: required(accounting.join("cpuacct.usage"))?, ..CpuStats::default() };
+    let split = each_pair(accounting.join("cpuacct.stat"), |name, ticks| match name {
+        b"user" => stats.user_ns = Some(nanoseconds(ticks)),
+        b"system" => stats.system_ns = Some(nanoseconds(ticks)),
+        _ => {}
+    });
+    file::optional(split);
+    if let Some(cpu) = cpu {
+        let throttling = each_pair(cpu.join("cpu.stat"), |name, number| match name {
+            b"nr_periods" => stats.periods = Some(number),
+            b"nr_throttled" => stats.throttled_periods = Some(number),
+            b"throttled_time" => stats.throttled_ns = Some(number),
+            _ => {}
+        });
+        file::optional(throttling);
+    }
+    Ok(stats)
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn nanoseconds(ticks: u64) -> u64 {
+    ticks.saturating_mul(1_000_000_000 / (ticks_per_second() as u64).max(1))
+}
+
+pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
+    let mut stats = MemoryStats {
+        usage: required(folder.join("memory.usage_in_bytes"))?,
+        ..MemoryStats::default()
+    };
+    // `total_` counts what is below, as the usage does. Swap stands there only where it is counted at all.
+    each_pair(folder.join("memory.stat"), |name, number| match name {
+        b"total_rss" => stats.rss = number,
+        b"total_cache" => stats.cache = number,
+        b"total_mapped_file" => stats.mapped_file = number,
+        b"total_inactive_file" => stats.inactive_file = number,
+        b"total_swap" => stats.swap = Some(number),
+        b"total_pgfault" => stats.page_faults = number,
+        b"total_pgmajfault" => stats.major_page_faults = number,
+        _ => {}
+    })?;
+    let kills = each_pair(folder.join("memory.oom_control"), |name, number| {
+        if name == b"oom_kill" {
+            stats.oom_kills = Some(number);
+        }
+    });
+    file::optional(kills);
+    Ok(stats.with_working_set())
+}
+
+pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
+    // -1 without a limit.
+    let quota = file::signed(folder.join("cpu.cfs_quota_us"))?;
+    let quota = quota.and_then(|quota| u64::try_from(quota).ok());
+    let period = optional(folder.join("cpu.cfs_period_us"));
+    limits.cpu = quota.zip(period).map(|(quota_us, period_us)| CpuLimit { quota_us, period_us });
+    Ok(())
+}
+
+pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
+    let limit = |name: &str| optional(folder.join(name)).filter(|limit| *limit < NO_LIMIT);
+    let memory = required(folder.join("memory.limit_in_bytes"))?;
+    limits.memory = Some(memory).filter(|limit| *limit < NO_LIMIT);
+    let both = limit("memory.memsw.limit_in_bytes");
+    limits.swap = both.map(|both| both.saturating_sub(limits.memory.unwrap_or(0)));
+    Ok(())
+}
+
+/// Bytes and operations. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the others too.
+pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
+    let mut stats = IoStats::default();
+    let mut each = |name: &str, is_bytes: bool| {
+        let recursive = folder.join(format!("blkio.throttle.{name}_recursive"));
+        let add = |bytes: &[u8], stats: &mut IoStats| {
+            add_transfers(bytes, is_bytes, stats);
+            Ok::<(), ParseError>(())
+        };
+        match file::parse(recursive, |bytes| add(bytes, &mut stats)) {
+            // Before 4.20. A container has nothing below it that would be missed.
+            Err(ReadError::Missing { .. }) => {
+                file::parse(folder.join(format!("blkio.throttle.{name}")), |bytes| {
+                    add(bytes, &mut stats)
+                })
+            }
+            read => read,
+        }
+    };
+    each("io_service_bytes", true)?;
+    each("io_serviced", false)?;
+    Ok(stats)
+}
+
+/// Lines of `8:0 Read 4096`, and a last one of `Total 4096`.
+pub(super) fn add_transfers(bytes: &[u8], is_bytes: bool, stats: &mut IoStats) {
+    for mut line in text::lines(bytes) {
+        let added = add_transfer(&mut line, is_bytes, stats);
+        stats.skipped.keep(added);
+    }
+}
+
+fn add_transfer(
+    line: &mut Fields<'_>,
+    is_bytes: bool,
+    stats: &mut IoStats,
+) -> Result<(), ParseError> {
+    let device = line.word("device")?;
+    if device == b"Total" {
+        return Ok(());
+    }
+    let device =
+        text::device_number(device).ok_or_else(|| line.error("device", Problem::Malformed))?;
+    // `Sync`, `Async` and `Total` are the same again, `Discard` is neither.
+    let is_read = match line.word("operation")? {
+        b"Read" => true,
+        b"Write" => false,
+        _ => return Ok(()),
+    };
+    let number = line.u64("value")?;
+    let io = stats.device(device);
+    match (is_read, is_bytes) {
+        (true, true) => io.read_bytes = number,
+        (false, true) => io.write_bytes = number,
+        (true, false) => io.read_operations = number,
+        (false, false) => io.write_operations = number,
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The files of version 2. Format: `Documentation/admin-guide/cgroup-v2.rst`.
+
+use std::path::Path;
+
+use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
+use super::{each_pair, optional, required};
+use crate::error::{ParseError, Problem, ReadError};
+use crate::file;
+use crate::text::{self, Fields};
+
+pub(super) fn cpu(folder: &Path) -> Result<CpuStats, ReadError> {
+    let mut stats = CpuStats::default();
+    let mut usage = None;
+    let path = folder.join("cpu.stat");
+    // Periods are there only where the controller is on.
+    each_pair(path.clone(), |name, number| {
+        let microseconds = number.saturating_mul(1000);
+        match name {
+            b"usage_usec" => usage = Some(microseconds),
+            b"user_usec" => stats.user_ns = Some(microseconds),
+            b"system_usec" => stats.system_ns = Some(microseconds),
+            b"nr_periods" => stats.periods = Some(number),
+            b"nr_throttled" => stats.throttled_periods = Some(number),
+            b"throttled_usec" => stats.throttled_ns = Some(microseconds),
+            _ => {}
+        }
+    })?;
+    let source = ParseError { line: 1, field: "usage_usec", problem: Problem::Missing };
+    stats.usage_ns = usage.ok_or(ReadError::Parse { path, source })?;
+    Ok(stats)
+}
+
+pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
+    let mut stats = MemoryStats::default();
+    each_pair(folder.join("memory.stat"), |name, number| match name {
+        b"anon" => stats.rss = number,
+        b"file" => stats.cache = number,
+        b"file_mapped" => stats.mapped_file = number,
+        b"inactive_file" => stats.inactive_file = number,
+        b"pgfault" => stats.page_faults = number,
+        b"pgmajfault" => stats.major_page_faults = number,
+        _ => {}
+    })?;
+    stats.usage = match required(folder.join("memory.current")) {
+        Ok(usage) => usage,
+        // The top has none. runc, and so the kubelet, take this sum for it (`rootStatsFromMeminfo`): it is what version 1 says.
+        Err(error) if error.is_missing() => stats.rss.saturating_add(stats.cache),
+        Err(error) => return Err(error),
+    };
+    stats.swap = optional(folder.join("memory.swap.current"));
+    let kills = each_pair(folder.join("memory.events"), |name, number| {
+        if name == b"oom_kill" {
+            stats.oom_kills = Some(number);
+        }
+    });
+    file::optional(kills);
+    Ok(stats.with_working_set())
+}
+
+/// `max 100000`, or `50000 100000`.
+pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
+    limits.cpu = file::parse(folder.join("cpu.max"), |bytes| {
+        let mut line = text::only_line(bytes);
+        let (quota, period_us) = (line.word("quota")?, line.u64("period")?);
+        Ok(text::u64(quota).map(|quota_us| CpuLimit { quota_us, period_us }))
+    })?;
+    Ok(())
+}
+
+pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
+    limits.memory = file::number(folder.join("memory.max"))?;
+    limits.swap = optional(folder.join("memory.swap.max"));
+    Ok(())
+}
+
+pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
+    file::parse(folder.join("io.stat"), |bytes| Ok(parse_io(bytes)))
+}
+
+/// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`.
+pub(super) fn parse_io(bytes: &[u8]) -> IoStats {
+    let mut stats = IoStats::default();
+    for mut line in text::lines(bytes) {
+        let read = device_io(&mut line, &mut stats);
+        stats.skipped.keep(read);
+    }
+    stats
+}
+
+fn device_io(line: &mut Fields<'_>, stats: &mut IoStats) -> Result<(), ParseError> {
+    let first = line.word("device")?;
+    let mut device =
+        text::device_number(first).ok_or_else(|| line.error("device", Problem::Malformed))?;
+    while let Some(field) = line.next() {
+        let Some(equals) = memchr::memchr(b'=', field) else {
+            // Some kernels write a device without numbers and no end of the line behind it: the next device follows.
+            device = text::device_number(field)
+                .ok_or_else(|| line.error("device", Problem::Malformed))?;
+            continue;
+        };
+        let name = &field[..equals];
+        if !matches!(name, b"rbytes" | b"wbytes" | b"rios" | b"wios") {
+            continue;
+        }
+        let number = text::u64(&field[equals + 1..])
+            .ok_or_else(|| line.error("value", Problem::NotANumber))?;
+        let io = stats.device(device);
+        match name {
+            b"rbytes" => io.read_bytes = number,
+            b"wbytes" => io.write_bytes = number,
+            b"rios" => io.read_operations = number,
+            _ => io.write_operations = number,
+        }
+    }
+    Ok(())
+}
