@@ -31,7 +31,8 @@ impl Sources {
 
     /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the host's
     /// root is mounted: there it is the API server that knows (`PodDirectory::node`).
-    pub(crate) fn attributes(&self) -> Attributes {
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
         attributes.set("os.type", "linux");
         if self.host.proc("") == Path::new("/proc") {

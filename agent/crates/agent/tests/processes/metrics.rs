@@ -1,10 +1,13 @@
 //! Metrics of the node: what the collectors read arrives, as what it is.
 
+use std::collections::BTreeSet;
+use std::process::Output;
+
 use serde_json::Value;
 
 use crate::agent::Settings;
 use crate::http;
-use crate::process::wait_until;
+use crate::process::{program, wait_until};
 use crate::receiver::Receiver;
 use crate::rig::Rig;
 
@@ -128,4 +131,63 @@ fn metrics_wait_on_the_disk_while_the_receiver_is_away() {
         receiver.metrics()["system.uptime"]["points"].as_u64() > Some(2)
     });
     agent.stop();
+}
+
+fn metrics(args: &[&str]) -> Output {
+    program().arg("metrics").args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn one_reading_of_this_machine_needs_neither_cluster_nor_config() {
+    let table = stdout(&metrics(&["--apart", "50ms"]));
+    for word in ["cpu  ", "memory  ", "system.memory.usage", "used", " GiB", "system.uptime"] {
+        assert!(table.contains(word), "no `{word}` in:\n{table}");
+    }
+    assert!(!table.contains('\x1b'), "no colours where there is no terminal");
+    let json: Value =
+        serde_json::from_str(&stdout(&metrics(&["--json", "--apart", "50ms"]))).unwrap();
+    let all = json["metrics"].as_array().unwrap();
+    let of = |name: &str| all.iter().find(|metric| metric["name"] == name).unwrap();
+    let time = of("system.cpu.time");
+    let told = (&time["collector"], &time["instrument"], &time["unit"]);
+    assert_eq!(told, (&Value::from("cpu"), &Value::from("counter"), &Value::from("s")));
+    let point = &time["points"][0];
+    assert!(point["value"].is_f64() && point["perSecond"].is_f64(), "{point}");
+    assert_eq!(point["attributes"]["cpu"], "cpu0");
+    assert!(!of("system.cpu.utilization")["points"].as_array().unwrap().is_empty());
+    let names: BTreeSet<_> = all.iter().map(|metric| metric["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), all.len(), "each metric once");
+}
+
+#[test]
+fn collectors_are_asked_by_name_and_one_that_is_none_is_an_error() {
+    let table = stdout(&metrics(&["load", "process", "--apart", "50ms"]));
+    assert!(table.contains("system.cpu.load_average.1m"), "{table}");
+    assert!(table.contains("process.memory.usage") && !table.contains("system.memory"), "{table}");
+    let wrong = metrics(&["quark"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(said.contains("no collector quark; there are") && said.contains("memory"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_at_the_end_and_the_rest_is_shown() {
+    let rig = Rig::new();
+    std::fs::create_dir(rig.path("proc")).unwrap();
+    rig.write("proc/loadavg", "0.5 0.25 0.125 1/2 3\n");
+    let text = format!("{{procPath: '{}', rootPath: ''}}", rig.path("proc").display());
+    let settings =
+        Settings { metrics: Box::leak(text.into_boxed_str()), ..Settings::to(rig.dead_port()) };
+    let config = rig.config(&settings);
+    let output = metrics(&["--apart", "0s", "--config", config.to_str().unwrap()]);
+    assert!(stdout(&output).contains("0.50"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("hawsepipe: memory: ") && said.contains("meminfo: not there"), "{said}");
+    assert!(said.contains("filesystem: the host's root file system is not mounted"), "{said}");
+    assert!(!said.contains("load:"), "{said}");
 }

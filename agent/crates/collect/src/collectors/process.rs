@@ -14,8 +14,8 @@ use crate::tick::Tick;
 
 pub(crate) static COLLECTOR: Collector = Collector {
     name: "process",
-    about: "The processes that use most CPU and those that use most memory, each with `process.pid`, \
-            `process.parent_pid`, `process.executable.name`, `process.command` and `process.user.id` as its resource. \
+    about: "The processes that use most CPU and those that use most memory. Each is a resource with `process.pid`, \
+            `process.parent_pid`, `process.executable.name`, `process.command` and `process.user.id`. \
             Arguments are not told: they hold secrets",
     reads: &[
         "/proc/*/stat",
