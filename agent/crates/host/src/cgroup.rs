@@ -168,7 +168,7 @@ impl Cgroups {
     pub fn pressure(&self, path: &CgroupPath, kind: PressureKind) -> Result<Pressure, ReadError> {
         let name = format!("{}.pressure", kind.name());
         let read = match self.unified() {
-            Some(tree) => file::parse(path.in_tree(tree).join(name), pressure::parse),
+            Some(tree) => file::parse_attribute(path.in_tree(tree).join(name), pressure::parse),
             None => Err(ReadError::Missing { path: path.in_tree(self.listed()).join(name) }),
         };
         read.map_err(|error| self.told(path, error))
@@ -219,7 +219,7 @@ fn pids(folder: &Path) -> Result<PidsStats, ReadError> {
 
 /// A file that holds a number and must.
 fn required(path: PathBuf) -> Result<u64, ReadError> {
-    file::parse(path, |bytes| text::only_line(bytes).u64("value"))
+    file::parse_attribute(path, |bytes| text::only_line(bytes).u64("value"))
 }
 
 /// A file that holds a number, or `max` for none, or is not there.
@@ -229,7 +229,7 @@ fn optional(path: PathBuf) -> Option<u64> {
 
 /// A file of names and numbers, a pair a line. Lines that are something else are passed over.
 fn each_pair(path: PathBuf, mut each: impl FnMut(&[u8], u64)) -> Result<(), ReadError> {
-    file::parse(path, |bytes| {
+    file::parse_attribute(path, |bytes| {
         for_pairs(bytes, &mut each);
         Ok::<(), ParseError>(())
     })
@@ -302,7 +302,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn prop_no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             v2::parse_io(&bytes);
             v1::add_transfers(&bytes, true, &mut IoStats::default());
             for_pairs(&bytes, &mut |_, _| {});

@@ -1,8 +1,8 @@
 //! Reading the kernel's files.
 //!
 //! In: a path. Out: its bytes, lent to a closure, or line by line where a file grows with the host. What always holds: a file is
-//! opened once and read to its end, without asking for its size first (the kernel says 0); the buffer belongs to the thread and is used
-//! again; no file makes the process larger than [`MAX_FILE`].
+//! opened once and read to its end, without asking for its size first (the kernel says 0); a file that the kernel writes in one go is read in
+//! one; the buffer belongs to the thread and is used again; no file makes the process larger than [`MAX_FILE`].
 
 use std::cell::Cell;
 use std::fs::File;
@@ -26,13 +26,39 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// When a file is at its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// When a read gives nothing.
+    Nothing,
+    /// When a read gives less than was asked for: true of what the kernel shows as one piece (`seq_file`'s `single_open`, kernfs). Lists
+    /// come in pieces of about a page.
+    Less,
+}
+
 /// Lends a file's bytes to `parse`.
 pub(crate) fn parse<T>(
     path: PathBuf,
     parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
 ) -> Result<T, ReadError> {
+    parse_until(End::Nothing, path, parse)
+}
+
+/// Lends the bytes of a file of sysfs or of a cgroup, which needs one read, to `parse`.
+pub(crate) fn parse_attribute<T>(
+    path: PathBuf,
+    parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
+) -> Result<T, ReadError> {
+    parse_until(End::Less, path, parse)
+}
+
+fn parse_until<T>(
+    end: End,
+    path: PathBuf,
+    parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
+) -> Result<T, ReadError> {
     let mut buffer = BUFFER.take();
-    let result = match fill(&path, &mut buffer) {
+    let result = match fill(&path, &mut buffer, end) {
         Ok(size) => parse(&buffer[..size]).map_err(|source| ReadError::Parse { path, source }),
         Err(source) => Err(ReadError::from_io(&path, source)),
     };
@@ -44,17 +70,17 @@ pub(crate) fn parse<T>(
 
 /// A file with one number in it; `None` if there is none in it (`max`, an empty file, text).
 pub(crate) fn number(path: PathBuf) -> Result<Option<u64>, ReadError> {
-    parse(path, |bytes| Ok(crate::text::u64(bytes.trim_ascii())))
+    parse_attribute(path, |bytes| Ok(crate::text::u64(bytes.trim_ascii())))
 }
 
 /// A file with one number in it which may be below zero.
 pub(crate) fn signed(path: PathBuf) -> Result<Option<i64>, ReadError> {
-    parse(path, |bytes| Ok(crate::text::i64(bytes.trim_ascii())))
+    parse_attribute(path, |bytes| Ok(crate::text::i64(bytes.trim_ascii())))
 }
 
 /// A file with one line of text in it.
 pub(crate) fn line(path: PathBuf) -> Result<Box<str>, ReadError> {
-    parse(path, |bytes| Ok(crate::text::text(bytes.trim_ascii())))
+    parse_attribute(path, |bytes| Ok(crate::text::text(bytes.trim_ascii())))
 }
 
 /// What many drivers leave out, or do not let be read: `None` then.
@@ -108,7 +134,7 @@ fn stream(
     }
 }
 
-fn fill(path: &Path, buffer: &mut Vec<u8>) -> Result<usize, io::Error> {
+fn fill(path: &Path, buffer: &mut Vec<u8>, end: End) -> Result<usize, io::Error> {
     let mut file = File::open(path)?;
     let mut filled = 0;
     loop {
@@ -119,9 +145,10 @@ fn fill(path: &Path, buffer: &mut Vec<u8>) -> Result<usize, io::Error> {
             }
             buffer.resize((filled * 2).clamp(FIRST, MAX_FILE), 0);
         }
-        match read_some(&mut file, &mut buffer[filled..])? {
-            0 => return Ok(filled),
-            read => filled += read,
+        let read = read_some(&mut file, &mut buffer[filled..])?;
+        filled += read;
+        if read == 0 || (end == End::Less && filled < buffer.len()) {
+            return Ok(filled);
         }
     }
 }
@@ -162,10 +189,12 @@ mod tests {
         let path = folder.path().join("file");
         for size in [0, 1, FIRST - 1, FIRST, FIRST + 1, KEEP * 3] {
             fs::write(&path, vec![b'x'; size]).expect("written");
-            let seen = parse(path.clone(), |bytes| {
-                Ok((bytes.len(), bytes.iter().all(|byte| *byte == b'x')))
-            });
-            assert_eq!(seen.expect("read"), (size, true));
+            for end in [End::Nothing, End::Less] {
+                let seen = parse_until(end, path.clone(), |bytes| {
+                    Ok((bytes.len(), bytes.iter().all(|byte| *byte == b'x')))
+                });
+                assert_eq!(seen.expect("read"), (size, true));
+            }
         }
         let kept = BUFFER.take();
         assert!(kept.len() <= KEEP, "a large file's buffer is given back");

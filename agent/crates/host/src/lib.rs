@@ -8,32 +8,50 @@
 //! The `procfs` crate is not used: it gives up a file at the first line that it does not expect, makes a `String` of every line, and
 //! takes no root for several of its files.
 
+pub mod arp;
+pub mod bonding;
 pub mod cgroup;
 pub mod conntrack;
 pub mod cpu_topology;
 pub mod cpufreq;
 pub mod diskstats;
+pub mod edac;
 pub mod entropy;
 mod error;
 mod file;
 pub mod file_handles;
 pub mod filesystems;
+pub mod hardware;
+pub mod hwmon;
+pub mod ipvs;
+pub mod kernel;
 pub mod loadavg;
+pub mod mdstat;
 pub mod meminfo;
 pub mod mounts;
 mod named;
+pub mod net_class;
 pub mod net_counters;
 pub mod net_dev;
+pub mod nfs;
+pub mod numa;
+pub mod os_release;
+pub mod power;
 pub mod pressure;
 pub mod process;
 mod root;
+pub mod schedstat;
 pub mod sockets;
 pub mod sockstat;
+pub mod softnet;
 pub mod stat;
 pub mod swaps;
 mod text;
+pub mod thermal;
 pub mod uptime;
 pub mod vmstat;
+pub mod xfs;
+pub mod zfs;
 
 pub use error::{ParseError, Problem, ReadError, Skipped};
 pub use root::HostRoot;

@@ -112,8 +112,14 @@ pub fn read(root: &HostRoot) -> Result<Meminfo, ReadError> {
 /// # Errors
 /// When nothing in it is understood.
 pub fn parse(bytes: &[u8]) -> Result<Meminfo, ParseError> {
+    parse_lines(bytes, 0)
+}
+
+/// The same with some words before each name.
+pub(crate) fn parse_lines(bytes: &[u8], before: usize) -> Result<Meminfo, ParseError> {
     let mut memory = Meminfo::default();
     for mut line in text::lines(bytes) {
+        line.skip(before);
         let field = field(&mut line);
         if let Some((name, value)) = memory.skipped.keep(field) {
             memory.fields.add(name, value);

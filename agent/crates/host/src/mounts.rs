@@ -199,14 +199,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_comes_back_as_it_was(path in "/[^\0\u{b}\u{c}\r\u{85}\u{2000}-\u{3000}]{0,40}") {
+        fn prop_any_path_comes_back_as_it_was(path in "/[^\0\u{b}\u{c}\r\u{85}\u{2000}-\u{3000}]{0,40}") {
             let line = format!("1 2 0:5 / {} rw - ext4 /dev/a rw\n", escape(&path));
             let mounts = parse(line.as_bytes());
             prop_assert_eq!(&*mounts.mounts[0].mount_point, path.as_str());
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn prop_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mounts = parse(&bytes);
             let lines = text::lines(&bytes).count();
             prop_assert!(mounts.mounts.len() + mounts.skipped.lines as usize <= lines);

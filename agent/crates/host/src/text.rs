@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         self.rest.trim_ascii()
     }
 
+    /// What is left begins with a blank.
+    pub(crate) fn starts_with_blank(&self) -> bool {
+        self.rest.first().is_some_and(u8::is_ascii_whitespace)
+    }
+
     /// The line's error for a field.
     pub(crate) fn error(&self, field: &'static str, problem: Problem) -> ParseError {
         ParseError { line: self.line, field, problem }
@@ -219,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_grammar_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn prop_no_bytes_make_the_grammar_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             for (before, mut line) in lines(&bytes).enumerate() {
                 prop_assert_eq!(line.line(), before + 1);
                 while line.next().is_some() {}
@@ -229,7 +234,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_as_a_number_is_read_as_it(number in any::<u64>(), signed in any::<i64>()) {
+        fn prop_what_was_written_as_a_number_is_read_as_it(number in any::<u64>(), signed in any::<i64>()) {
             prop_assert_eq!(u64(number.to_string().as_bytes()), Some(number));
             prop_assert_eq!(i64(signed.to_string().as_bytes()), Some(signed));
             prop_assert_eq!(hex(format!("{number:08X}").as_bytes()), Some(number));

@@ -240,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_is_read_without_panic(name in "\\PC{0,40}(\\.slice|\\.scope)?") {
+        fn prop_any_name_is_read_without_panic(name in "\\PC{0,40}(\\.slice|\\.scope)?") {
             let _ = (pod_uid(&name), class_of(&name), container_id(&name));
         }
     }

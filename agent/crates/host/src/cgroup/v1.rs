@@ -91,10 +91,10 @@ pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
             add_transfers(bytes, is_bytes, stats);
             Ok::<(), ParseError>(())
         };
-        match file::parse(recursive, |bytes| add(bytes, &mut stats)) {
+        match file::parse_attribute(recursive, |bytes| add(bytes, &mut stats)) {
             // Before 4.20. A container has nothing below it that would be missed.
             Err(ReadError::Missing { .. }) => {
-                file::parse(folder.join(format!("blkio.throttle.{name}")), |bytes| {
+                file::parse_attribute(folder.join(format!("blkio.throttle.{name}")), |bytes| {
                     add(bytes, &mut stats)
                 })
             }

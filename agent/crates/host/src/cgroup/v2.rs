@@ -59,7 +59,7 @@ pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
 
 /// `max 100000`, or `50000 100000`.
 pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
-    limits.cpu = file::parse(folder.join("cpu.max"), |bytes| {
+    limits.cpu = file::parse_attribute(folder.join("cpu.max"), |bytes| {
         let mut line = text::only_line(bytes);
         let (quota, period_us) = (line.word("quota")?, line.u64("period")?);
         Ok(text::u64(quota).map(|quota_us| CpuLimit { quota_us, period_us }))
@@ -74,7 +74,7 @@ pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), Rea
 }
 
 pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
-    file::parse(folder.join("io.stat"), |bytes| Ok(parse_io(bytes)))
+    file::parse_attribute(folder.join("io.stat"), |bytes| Ok(parse_io(bytes)))
 }
 
 /// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`.

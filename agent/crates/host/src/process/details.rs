@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn prop_no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             parse_status(&bytes);
             let _ = parse_io(&bytes);
         }

@@ -204,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back_as_it_was(name in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn prop_any_name_comes_back_as_it_was(name in proptest::collection::vec(any::<u8>(), 0..64)) {
             let mut line = b"7 (".to_vec();
             line.extend_from_slice(&name);
             line.extend_from_slice(format!(") R{REST}").as_bytes());
@@ -214,7 +214,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn prop_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse_stat(&bytes);
         }
     }

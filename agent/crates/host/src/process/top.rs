@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_sorting_all_would_give(keys in proptest::collection::vec(-1e9..1e9_f64, 0..60), n in 0..20_usize) {
+        fn prop_it_is_what_sorting_all_would_give(keys in proptest::collection::vec(-1e9..1e9_f64, 0..60), n in 0..20_usize) {
             let mut top = Top::new(n);
             for key in &keys {
                 top.push(*key, || *key);

@@ -9,7 +9,7 @@ use crate::support::Tree;
 /// Each reader: the file it reads, and its error if there is one.
 type Reader = (&'static str, fn(&HostRoot) -> Option<ReadError>);
 
-const READERS: [Reader; 23] = [
+const READERS: [Reader; 31] = [
     ("proc/stat", |root| stat::read(root).err()),
     ("proc/meminfo", |root| meminfo::read(root).err()),
     ("proc/loadavg", |root| loadavg::read(root).err()),
@@ -32,11 +32,20 @@ const READERS: [Reader; 23] = [
     ("proc/1/net/udp6", |root| sockets::udp6(root).err()),
     ("proc/1/net/sockstat", |root| sockstat::read(root).err()),
     ("proc/1/net/sockstat6", |root| sockstat::read6(root).err()),
+    ("proc/1/net/softnet_stat", |root| softnet::read(root).err()),
+    ("proc/1/net/arp", |root| arp::read(root).err()),
+    ("proc/1/net/ip_vs_stats", |root| ipvs::read(root).err()),
+    ("proc/1/net/rpc/nfs", |root| nfs::client(root).err()),
+    ("proc/1/net/rpc/nfsd", |root| nfs::server(root).err()),
+    ("proc/schedstat", |root| schedstat::read(root).err()),
+    ("proc/mdstat", |root| mdstat::read(root).err()),
+    ("proc/spl/kstat/zfs/arcstats", |root| zfs::read(root).err()),
     ("proc/1/net/stat/nf_conntrack", |root| conntrack::read(root).err()),
 ];
 
 /// Files whose lines come and go: an empty one, or one of which nothing is understood, is a host without them, with a count.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
+    "proc/1/net/arp",
     "proc/1/mountinfo",
     "proc/filesystems",
     "proc/1/net/tcp",
@@ -97,7 +106,7 @@ proptest! {
 
     /// Bytes made of what the files are made of, so that they get past the first field.
     #[test]
-    fn nothing_makes_a_parser_panic(
+    fn prop_nothing_makes_a_parser_panic(
         bytes in "(cpu[0-9]*|MemTotal:|some|full|avg10=|total=|sl|Tcp:|[0-9]{1,25}|-|/|:|,|\\(|\\)|kB|[ \t\n]{1,3}|\\PC){0,60}",
     ) {
         let bytes = bytes.as_bytes();
@@ -119,11 +128,21 @@ proptest! {
         let _ = sockstat::parse(bytes);
         let _ = conntrack::parse(bytes);
         let _ = process::parse_stat(bytes);
+        let _ = softnet::parse(bytes);
+        let _ = arp::parse(bytes);
+        let _ = ipvs::parse(bytes);
+        let _ = nfs::parse_client(bytes);
+        let _ = nfs::parse_server(bytes);
+        let _ = schedstat::parse(bytes);
+        let _ = mdstat::parse(bytes);
+        let _ = zfs::parse(bytes);
+        let _ = xfs::parse(bytes);
+        let _ = os_release::parse(bytes);
     }
 
     /// A damaged file of a real kernel gives what is left of it, or says what is wrong.
     #[test]
-    fn a_flipped_byte_costs_a_line_at_the_most(at in 0_usize..1 << 20, with in any::<u8>()) {
+    fn prop_a_flipped_byte_costs_a_line_at_the_most(at in 0_usize..1 << 20, with in any::<u8>()) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/linux-6.18-hybrid/proc/");
         let damaged = |name: &str| {
             let mut bytes = std::fs::read(format!("{folder}{name}")).expect("read");

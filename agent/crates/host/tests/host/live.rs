@@ -100,6 +100,46 @@ fn this_process_is_among_the_processes() {
 }
 
 #[test]
+fn interfaces_are_the_same_in_proc_and_sys() {
+    let mut counted: Vec<_> =
+        net_dev::read(&here()).expect("read").interfaces.into_iter().map(|one| one.name).collect();
+    counted.sort_unstable();
+    let classes = net_class::read(&here()).expect("read");
+    let lo = classes.iter().find(|one| &*one.name == "lo").expect("every machine has one");
+    assert!(lo.is_up() && lo.mtu > Some(0));
+    // This process may be in a network namespace with a sysfs of another: then they need not be the same.
+    if classes.len() == counted.len() {
+        assert_eq!(classes.into_iter().map(|one| one.name).collect::<Vec<_>>(), counted);
+    }
+}
+
+#[test]
+fn the_rest_is_read_or_is_not_there() {
+    let kernel = kernel::read(&here()).expect("read");
+    assert_eq!(&*kernel.os_type, "Linux");
+    assert!(!softnet::read(&here()).expect("read").cpus.is_empty());
+    assert_eq!(arp::read(&here()).expect("read").skipped, Skipped::default());
+    if_there(numa::read(&here()));
+    if_there(hwmon::read(&here()));
+    if_there(thermal::read(&here()));
+    if_there(edac::read(&here()));
+    if_there(schedstat::read(&here()));
+    if_there(mdstat::read(&here()));
+    if_there(bonding::read(&here()));
+    if_there(power::supplies(&here()));
+    if_there(hardware::machine(&here()));
+    if_there(hardware::nvme(&here()));
+    if_there(hardware::watchdogs(&here()));
+    if_there(hardware::selinux(&here()));
+    if_there(xfs::read(&here()));
+    if_there(zfs::read(&here()));
+    if_there(ipvs::read(&here()));
+    if_there(nfs::client(&here()));
+    if_there(nfs::server(&here()));
+    if_there(os_release::read(&here()));
+}
+
+#[test]
 fn the_root_is_mounted_and_answers() {
     let mounts = mounts::read_kept(&here(), |_, mount_point| mount_point == "/").expect("read");
     assert!(!mounts.mounts.is_empty());

@@ -168,6 +168,13 @@ fn what_the_network_did() {
         sockstat::read6(&root).expect("read").get("UDP6").and_then(|udp| udp.in_use),
         Some(0)
     );
+    let softnet = softnet::read(&root).expect("read");
+    let processed: Vec<_> = softnet.cpus.iter().map(|cpu| (cpu.cpu, cpu.dropped)).collect();
+    assert_eq!(processed, [(0, 0), (1, 0)]);
+    assert_eq!(
+        arp::read(&root).expect("read").entries.into_iter().collect::<Vec<_>>(),
+        [("eth0".into(), 1)]
+    );
     let conntrack = conntrack::read(&root).expect("read");
     assert_eq!((conntrack.entries, conntrack.max), (0, Some(262_144)));
 }
