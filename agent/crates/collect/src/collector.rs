@@ -1,9 +1,10 @@
 //! What a collector is: a declaration, and a state that reads.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use hawsepipe_host::ReadError;
+use hawsepipe_host::{HostRoot, ReadError};
 
 use crate::collectors;
 use crate::metric::Metric;
@@ -61,6 +62,26 @@ impl Need {
             Self::Proc => "metrics.procPath",
             Self::Sys => "metrics.sysPath",
             Self::Root => "metrics.rootPath",
+        }
+    }
+
+    /// Where it is mounted, if it is.
+    #[must_use]
+    pub fn place(self, host: &HostRoot) -> Option<PathBuf> {
+        match self {
+            Self::Proc => Some(host.proc("")),
+            Self::Sys => Some(host.sys("")),
+            Self::Root => host.file(""),
+        }
+    }
+
+    /// Whether what is mounted there is it.
+    #[must_use]
+    pub fn is_there(self, host: &HostRoot) -> bool {
+        match self {
+            Self::Proc => host.proc("stat").exists(),
+            Self::Sys => host.sys("devices/system").exists(),
+            Self::Root => host.file("etc").is_some_and(|path| path.exists()),
         }
     }
 

@@ -4,7 +4,7 @@
 //! between two is there. Always: what a collector cannot read is said at the end, on stderr, and costs no other its place.
 
 mod table;
-mod units;
+pub(crate) mod units;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

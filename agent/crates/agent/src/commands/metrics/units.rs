@@ -27,11 +27,13 @@ pub(super) fn rate(rate: f64, unit: &str) -> String {
     }
 }
 
-fn bytes(value: f64) -> String {
+/// Bytes.
+pub(crate) fn bytes(value: f64) -> String {
     scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
 }
 
-fn percent(part: f64) -> String {
+/// A part of a whole.
+pub(crate) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     let digits = usize::from(percent != 0.0 && percent < 9.95);
     format!("{percent:.digits$} %")
