@@ -183,7 +183,7 @@ impl Series<'_> {
             resource: out.resources.len(),
             start_unix_nano: match self.metric.instrument {
                 Instrument::Counter | Instrument::UpDownCounter => out.start_unix_nano,
-                Instrument::Gauge => 0,
+                Instrument::Gauge | Instrument::Histogram => 0,
             },
             value,
             values: first,

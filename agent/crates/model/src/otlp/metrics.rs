@@ -31,6 +31,8 @@ pub enum Instrument {
     UpDownCounter,
     /// Is as it is, and is not added: a gauge.
     Gauge,
+    /// How often values were in which range, cumulative.
+    Histogram,
 }
 
 impl Instrument {
@@ -41,6 +43,7 @@ impl Instrument {
             Self::Counter => "counter",
             Self::UpDownCounter => "updowncounter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -76,6 +79,23 @@ pub struct DataPoint {
     pub time_unix_nano: u64,
     /// The value.
     pub value: Number,
+}
+
+/// One distribution of one series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistogramPoint<'a> {
+    /// When counting began, nanoseconds since the epoch.
+    pub start_unix_nano: u64,
+    /// When it was read.
+    pub time_unix_nano: u64,
+    /// How many values there were.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// The upper bounds of the ranges, in order; the last range has none.
+    pub bounds: &'a [f64],
+    /// How many values were in each range: one more than there are bounds.
+    pub counts: &'a [u64],
 }
 
 /// An `ExportMetricsServiceRequest` under construction. The buffer is used again from request to request.
@@ -164,8 +184,14 @@ impl MetricsRequest {
         put_bytes(out, 1, metric.name.as_bytes());
         put_bytes(out, 2, metric.description.as_bytes());
         put_bytes(out, 3, metric.unit.as_bytes());
-        let field = if metric.instrument == Instrument::Gauge { 5 } else { 7 }; // gauge, sum
-        let data = open_len(out, field);
+        let data = open_len(
+            out,
+            match metric.instrument {
+                Instrument::Gauge => 5,
+                Instrument::Counter | Instrument::UpDownCounter => 7,
+                Instrument::Histogram => 9,
+            },
+        );
         let (instrument, points) = (metric.instrument, self.points);
         self.metric = Some(OpenMetric { begin, metric: at, data, instrument, points });
     }
@@ -186,13 +212,28 @@ impl MetricsRequest {
             Number::Double(value) => put_double(out, 4, value),
             Number::Int(value) => put_fixed64(out, 6, value.cast_unsigned()),
         }
-        for (key, value) in attributes {
-            let any = bytes_field_len(value.len());
-            put_len(out, 7, bytes_field_len(key.len()) + bytes_field_len(any));
-            put_bytes(out, 1, key.as_bytes());
-            put_len(out, 2, any);
-            put_bytes(out, 1, value.as_bytes());
-        }
+        put_attributes(out, 7, attributes);
+        close_len(out, at);
+        self.points += 1;
+    }
+
+    /// Writes one distribution of the open metric, which is a histogram.
+    pub fn push_histogram<'a>(
+        &mut self,
+        point: &HistogramPoint<'_>,
+        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        let out = &mut self.bytes;
+        let at = open_len(out, 1); // data_points
+        put_fixed64(out, 2, point.start_unix_nano);
+        put_fixed64(out, 3, point.time_unix_nano);
+        put_fixed64(out, 4, point.count);
+        put_double(out, 5, point.sum);
+        put_len(out, 6, 8 * point.counts.len());
+        point.counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
+        put_len(out, 7, 8 * point.bounds.len());
+        point.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()));
+        put_attributes(out, 9, attributes);
         close_len(out, at);
         self.points += 1;
     }
@@ -204,9 +245,13 @@ impl MetricsRequest {
             out.truncate(open.begin);
             return;
         }
-        if open.instrument != Instrument::Gauge {
-            put_uint(out, 2, CUMULATIVE);
-            put_uint(out, 3, u64::from(open.instrument == Instrument::Counter));
+        match open.instrument {
+            Instrument::Gauge => {}
+            Instrument::Counter | Instrument::UpDownCounter => {
+                put_uint(out, 2, CUMULATIVE);
+                put_uint(out, 3, u64::from(open.instrument == Instrument::Counter));
+            }
+            Instrument::Histogram => put_uint(out, 2, CUMULATIVE),
         }
         close_len(out, open.data);
         close_len(out, open.metric);
@@ -253,6 +298,20 @@ impl MetricsRequest {
         let frame = (points > 0).then(|| metrics_frame(request, points, codec, compressor));
         self.clear();
         frame.transpose()
+    }
+}
+
+fn put_attributes<'a>(
+    out: &mut Vec<u8>,
+    field: u32,
+    attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    for (key, value) in attributes {
+        let any = bytes_field_len(value.len());
+        put_len(out, field, bytes_field_len(key.len()) + bytes_field_len(any));
+        put_bytes(out, 1, key.as_bytes());
+        put_len(out, 2, any);
+        put_bytes(out, 1, value.as_bytes());
     }
 }
 
@@ -465,6 +524,33 @@ mod tests {
             one_point(&mut request);
         }
         assert!((FULL..FULL + 1024).contains(&request.len()));
+    }
+
+    #[test]
+    fn a_histogram_reads_back() {
+        let mut request = MetricsRequest::default();
+        let instrument = Instrument::Histogram;
+        request.begin_resource(&resource("n"));
+        request.begin_metric(&Metric { name: "a", description: "", unit: "s", instrument });
+        let (bounds, counts) = ([0.5, 1.0], [1, 2, 3]);
+        let point = HistogramPoint {
+            start_unix_nano: 7,
+            time_unix_nano: 9,
+            count: 6,
+            sum: 4.5,
+            bounds: &bounds,
+            counts: &counts,
+        };
+        request.push_histogram(&point, [("k", "v")]);
+        let mut decoded = ExportMetricsServiceRequest::decode(request.finish()).unwrap();
+        let metric = decoded.resource_metrics[0].scope_metrics[0].metrics.remove(0);
+        let Some(Data::Histogram(histogram)) = metric.data else { panic!("a histogram") };
+        assert_eq!(histogram.aggregation_temporality, 2);
+        let point = &histogram.data_points[0];
+        assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (7, 9));
+        assert_eq!((point.count, point.sum), (6, Some(4.5)));
+        assert_eq!((&*point.explicit_bounds, &*point.bucket_counts), (&bounds[..], &counts[..]));
+        assert_eq!(point.attributes[0].key, "k");
     }
 
     #[test]
