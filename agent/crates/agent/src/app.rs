@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_cluster::{Cluster, ClusterError, NoCluster};
+use hawsepipe_collect as collect;
 use hawsepipe_export::{Destination, DestinationStatus, Drained, ExportMetrics, StatusHandle};
 use hawsepipe_logs as logs;
 use hawsepipe_model::{Codec, FrameSink, PodDirectory, PreferredCodec};
@@ -112,7 +113,8 @@ impl Agent {
         };
         tokio::spawn(sender.run(cancel.clone()));
         let collecting = cancel.child_token();
-        let queue = Queue { spool: &spool, pods: &pods, codec: &codec };
+        let metrics = collect::Metrics::default();
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics };
         let collectors = queue.start_collectors(&config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);

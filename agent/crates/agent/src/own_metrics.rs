@@ -11,6 +11,7 @@ mod openmetrics;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hawsepipe_collect as collect;
 use hawsepipe_host::process::{self, ProcessStat};
 use hawsepipe_host::{HostRoot, ReadError};
 use hawsepipe_model::codec::{CodecError, Compressor};
@@ -21,6 +22,7 @@ use hawsepipe_model::{Attributes, Frame, FrameSink, PodDirectory, PreferredCodec
 use hawsepipe_spool::Spool;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ use self::openmetrics::{Family, Kind, Sample};
 /// What the sender needs.
 pub(crate) struct Sender {
     pub(crate) registry: Arc<Registry>,
+    /// Counts what the spool does not take.
+    pub(crate) metrics: collect::Metrics,
     pub(crate) spool: Arc<Spool>,
     pub(crate) codec: Arc<PreferredCodec>,
     pub(crate) pods: Arc<dyn PodDirectory>,
@@ -64,9 +68,12 @@ impl Sender {
                     continue;
                 }
             };
-            let spool = Arc::clone(&self.spool);
-            // It writes to a disk. What a lane without room does not take is told by the next one.
-            drop(tokio::task::spawn_blocking(move || drop(spool.sampled().append(frame))).await);
+            let (spool, points) = (Arc::clone(&self.spool), frame.records);
+            // It writes to a disk.
+            let put = spawn_blocking(move || spool.sampled().append(frame)).await;
+            if !matches!(put, Ok(Ok(()))) {
+                self.metrics.dropped(points);
+            }
         }
     }
 
@@ -74,12 +81,13 @@ impl Sender {
         let mut request = MetricsRequest::default();
         request.begin_resource(&encode_entity(&self.resource()));
         let mut page = String::new();
-        if encode(&mut page, &self.registry).is_ok() {
-            let families = openmetrics::parse(&page);
-            // The ledger's.
-            let told = families.iter().filter(|family| !family.name.starts_with("hawsepipe_loss_"));
-            told.for_each(|family| write_family(&mut request, family, times));
+        if let Err(error) = encode(&mut page, &self.registry) {
+            tracing::error!(%error, "cannot write the page of the agent's own metrics");
         }
+        let families = openmetrics::parse(&page);
+        // The ledger's.
+        let told = families.iter().filter(|family| !family.name.starts_with("hawsepipe_loss_"));
+        told.for_each(|family| write_family(&mut request, family, times));
         let own = process::read_one(&HostRoot::here(), std::process::id(), |stat| {
             write_process(&mut request, stat, times);
         });

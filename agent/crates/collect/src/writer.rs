@@ -99,7 +99,7 @@ impl Writer {
             },
             Err(ref error) => error,
         };
-        outlet.metrics.dropped.inc_by(points);
+        outlet.metrics.dropped(points);
         tracing::warn!(points, reason = %dropped, "data points are dropped");
         self.request.clear();
     }

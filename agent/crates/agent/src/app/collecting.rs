@@ -16,6 +16,7 @@ pub(super) struct Queue<'a> {
     pub(super) spool: &'a Arc<Spool>,
     pub(super) pods: &'a Arc<dyn PodDirectory>,
     pub(super) codec: &'a Arc<PreferredCodec>,
+    pub(super) metrics: collect::Metrics,
 }
 
 impl Queue<'_> {
@@ -34,11 +35,11 @@ impl Queue<'_> {
             node_name: config.node_name.clone(),
             attributes: config.attributes.clone(),
         };
-        let metrics = collect::Metrics::default();
-        metrics.register(registry);
+        self.metrics.register(registry);
         let sink = Arc::new(self.spool.sampled().clone()) as Arc<dyn FrameSink>;
         let (pods, codec) = (Arc::clone(self.pods), Arc::clone(self.codec));
-        let collection = collect::Collection::new(settings, sink, pods, codec, metrics);
+        let collection =
+            collect::Collection::new(settings, sink, pods, codec, self.metrics.clone());
         let status = collection.status();
         tokio::spawn(collection.run(cancel.clone()));
         Some(status)
@@ -54,6 +55,7 @@ impl Queue<'_> {
         let Some(metrics) = config.metrics.as_ref().filter(|metrics| metrics.agent) else { return };
         let sender = own_metrics::Sender {
             registry: Arc::clone(registry),
+            metrics: self.metrics.clone(),
             spool: Arc::clone(self.spool),
             codec: Arc::clone(self.codec),
             pods: Arc::clone(self.pods),
