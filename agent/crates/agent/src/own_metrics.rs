@@ -41,6 +41,9 @@ pub(crate) struct Sender {
     pub(crate) interval: Duration,
 }
 
+/// No attributes.
+const NONE: [(&str, &str); 0] = [];
+
 /// When counting began, and now.
 #[derive(Debug, Clone, Copy)]
 struct Times {
@@ -208,7 +211,7 @@ fn write_process(request: &mut MetricsRequest, stat: &ProcessStat<'_>, times: Ti
         (metric("process.threads", "Threads of the agent", "{threads}", sum), stat.threads),
     ] {
         request.begin_metric(&metric);
-        request.push(point(int(value), times), []);
+        request.push(point(int(value), times), NONE);
     }
 }
 
@@ -221,7 +224,7 @@ fn write_files(request: &mut MetricsRequest, times: Times) -> Result<(), ReadErr
         instrument: Instrument::UpDownCounter,
     });
     let files = Number::Int(i64::try_from(files).unwrap_or(i64::MAX));
-    request.push(point(files, times), []);
+    request.push(point(files, times), NONE);
     Ok(())
 }
 

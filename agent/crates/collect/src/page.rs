@@ -27,6 +27,8 @@ Everything stands under the scope `hawsepipe`, on a resource with what is known 
 - `system.paging.operations` and `system.paging.faults` count pages and faults; the Collector multiplies them by 4096.
 - `system.network.connections` has the kernel's names of states; the Collector adds `FIN_WAIT_1`, `FIN_WAIT_2` and `DELETE`, always 0.
 - `system.disk.*` leaves out devices that have done nothing since boot.
+- `nfs.client.operation.count` has the names of the kernel's own order; the Collector swaps `LAYOUTGET` with `GETDEVICEINFO`, and `LOOKUPP`, `LAYOUTERROR`
+  and `COPY_NOTIFY`.
 - `system.cpu.time` of `idle` and `wait` never goes back by a little, as the kernel's does.
 
 ## The agent itself

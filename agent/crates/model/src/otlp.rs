@@ -14,6 +14,7 @@ mod wire;
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
 pub use losses::write_losses;
 pub use metrics::{
-    DataPoint, HistogramPoint, Instrument, Metric, MetricsRequest, Number, encode_entity,
+    AttributeValue, DataPoint, HistogramPoint, Instrument, Metric, MetricsRequest, Number,
+    encode_entity,
 };
 pub use wire::WireError;

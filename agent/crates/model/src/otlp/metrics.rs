@@ -7,7 +7,8 @@
 
 use super::logs::put_attribute;
 use super::wire::{
-    bytes_field_len, close_len, open_len, put_bytes, put_double, put_fixed64, put_len, put_uint,
+    KEY_LEN, bytes_field_len, close_len, open_len, put_bytes, put_double, put_fixed64, put_len,
+    put_uint, varint_len,
 };
 use crate::codec::{CodecError, Compressor};
 use crate::{Attributes, Codec, Frame, Signal};
@@ -68,6 +69,21 @@ pub enum Number {
     Int(i64),
     /// Any other.
     Double(f64),
+}
+
+/// The value of an attribute of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributeValue<'a> {
+    /// A string.
+    Str(&'a str),
+    /// A whole number.
+    Int(i64),
+}
+
+impl<'a> From<&'a str> for AttributeValue<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Str(text)
+    }
 }
 
 /// One value of one series.
@@ -197,10 +213,10 @@ impl MetricsRequest {
     }
 
     /// Writes one point of the open metric.
-    pub fn push<'a>(
+    pub fn push<'a, V: Into<AttributeValue<'a>>>(
         &mut self,
         point: DataPoint,
-        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+        attributes: impl IntoIterator<Item = (&'a str, V)>,
     ) {
         let out = &mut self.bytes;
         let at = open_len(out, 1); // data_points
@@ -218,10 +234,10 @@ impl MetricsRequest {
     }
 
     /// Writes one distribution of the open metric, which is a histogram.
-    pub fn push_histogram<'a>(
+    pub fn push_histogram<'a, V: Into<AttributeValue<'a>>>(
         &mut self,
         point: &HistogramPoint<'_>,
-        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+        attributes: impl IntoIterator<Item = (&'a str, V)>,
     ) {
         let out = &mut self.bytes;
         let at = open_len(out, 1); // data_points
@@ -301,17 +317,24 @@ impl MetricsRequest {
     }
 }
 
-fn put_attributes<'a>(
+fn put_attributes<'a, V: Into<AttributeValue<'a>>>(
     out: &mut Vec<u8>,
     field: u32,
-    attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    attributes: impl IntoIterator<Item = (&'a str, V)>,
 ) {
     for (key, value) in attributes {
-        let any = bytes_field_len(value.len());
+        let value = value.into();
+        let any = match value {
+            AttributeValue::Str(text) => bytes_field_len(text.len()),
+            AttributeValue::Int(number) => KEY_LEN + varint_len(number.cast_unsigned()),
+        };
         put_len(out, field, bytes_field_len(key.len()) + bytes_field_len(any));
         put_bytes(out, 1, key.as_bytes());
         put_len(out, 2, any);
-        put_bytes(out, 1, value.as_bytes());
+        match value {
+            AttributeValue::Str(text) => put_bytes(out, 1, text.as_bytes()),
+            AttributeValue::Int(number) => put_uint(out, 3, number.cast_unsigned()),
+        }
     }
 }
 
@@ -527,6 +550,23 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_that_is_a_number_reads_back_as_one() {
+        let mut request = MetricsRequest::default();
+        let instrument = Instrument::Gauge;
+        request.begin_resource(&resource("n"));
+        request.begin_metric(&Metric { name: "a", description: "", unit: "", instrument });
+        let value = Number::Int(1);
+        let attributes = [0, 4, 300, -1].map(|number| ("version", AttributeValue::Int(number)));
+        request.push(DataPoint { start_unix_nano: 0, time_unix_nano: 1, value }, attributes);
+        let mut decoded = ExportMetricsServiceRequest::decode(request.finish()).unwrap();
+        let metric = decoded.resource_metrics[0].scope_metrics[0].metrics.remove(0);
+        let Some(Data::Gauge(gauge)) = metric.data else { panic!("a gauge") };
+        let pairs = gauge.data_points[0].attributes.iter();
+        let values = pairs.map(|pair| pair.value.clone().unwrap().value.unwrap());
+        assert_eq!(values.collect::<Vec<_>>(), [0, 4, 300, -1].map(Any::IntValue));
+    }
+
+    #[test]
     fn a_histogram_reads_back() {
         let mut request = MetricsRequest::default();
         let instrument = Instrument::Histogram;
@@ -566,7 +606,8 @@ mod tests {
         let metric = Metric { name: "a", description: "", unit: "", instrument: Instrument::Gauge };
         request.begin_metric(&metric);
         let value = Number::Double(1.5);
-        request.push(DataPoint { start_unix_nano: 0, time_unix_nano: 1, value }, []);
+        let none: [(&str, &str); 0] = [];
+        request.push(DataPoint { start_unix_nano: 0, time_unix_nano: 1, value }, none);
         let decoded = ExportMetricsServiceRequest::decode(request.finish()).unwrap();
         let resource = decoded.resource_metrics[0].resource.clone().unwrap();
         assert_eq!(resource.attributes.len(), 4);
