@@ -1,10 +1,10 @@
-//! Sends what the agent counts about itself to the destinations: what `/metrics` shows as `hawsepipe.*`, and its own CPU and
-//! memory as `process.*`.
+//! Sends what the agent counts about itself to the destinations: what `/metrics` shows as `hawsepipe.*`, and its own
+//! CPU and memory as `process.*`.
 //!
-//! In: the registry behind `/metrics`, and this process's files in `/proc`. Out: a frame of metrics in the lane `sampled` at
-//! every interval. Always: a number is the same in both places, because one is made of the other, and its name too:
-//! `hawsepipe_logs_read_bytes_total` is `hawsepipe.logs.read`, in `By`. What was lost is left out: it is sent from the
-//! ledger, which is older than this process (`losses.rs`).
+//! In: the registry behind `/metrics`, and this process's files in `/proc`. Out: a frame of metrics in the lane
+//! `sampled` at every interval. Always: a number is the same in both places, because one is made of the other, and
+//! its name too: `hawsepipe_logs_read_bytes_total` is `hawsepipe.logs.read`, in `By`. What was lost is left out: it
+//! is sent from the ledger, which is older than this process (`losses.rs`).
 
 mod openmetrics;
 

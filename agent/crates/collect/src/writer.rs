@@ -1,7 +1,7 @@
 //! From points to frames in the queue.
 //!
-//! In: the points of collectors. Out: frames of at most about 1 MiB, in the sink. Always: what the sink does not take is
-//! counted; metrics do not wait.
+//! In: the points of collectors. Out: frames of at most about 1 MiB, in the sink. Always: what the sink does not take
+//! is counted; metrics do not wait.
 
 use std::sync::Arc;
 

@@ -69,7 +69,8 @@ fn every_default_metric_of_this_machine_arrives_as_it_is_documented() {
     assert!(sections.len() >= 9, "the page has another form now");
     for (collector, metrics) in sections {
         assert!(!metrics.is_empty(), "{collector}");
-        // A machine may lack swap, disks, pressure, a file system on a disk, NFS: then nothing is told, and nothing is wrong.
+        // A machine may lack swap, disks, pressure, a file system on a disk, NFS: then nothing is told, and nothing
+        // is wrong.
         let may_lack = ["paging", "disk", "filesystem", "nfs", "pressure"].contains(&collector);
         assert!(state(collector) == "ok" || may_lack, "{collector}: {status:#}");
         for metric in metrics {

@@ -32,8 +32,8 @@ metrics! {
     PHYSICAL: UpDownCounter Int "system.cpu.physical.count" "{cpu}" [] off;
 }
 
-/// A CPU's idle time and its wait for disks are estimates of the kernel's and go back a little now and then; by more than
-/// this, in seconds, only when the CPU was taken offline meanwhile.
+/// A CPU's idle time and its wait for disks are estimates of the kernel's and go back a little now and then; by more
+/// than this, in seconds, only when the CPU was taken offline meanwhile.
 const STEP_BACK: f64 = 3.0;
 
 #[derive(Default)]
