@@ -71,7 +71,7 @@ def check_pod(name, kind, spec):
             volume = next(v for v in spec["volumes"] if v["name"] == mount["name"])
             writable = mount["name"] in ("spool", "data")
             assert mount.get("readOnly", False) is not writable, f"{name}: {mount['name']} readOnly"
-            assert "hostPath" not in volume or mount["name"] in ("pod-logs", "spool") or mount["name"].startswith(
+            assert "hostPath" not in volume or mount["name"] in ("pod-logs", "spool", "host-proc", "host-sys", "host-root") or mount["name"].startswith(
                 "extra-logs-"), f"{name}: mounts {volume['hostPath']}"
 
 
@@ -104,6 +104,10 @@ def promises(folder):
             for path in (destination.get("auth", {}).get("keyFile"), destination.get("tls", {}).get("caFile")):
                 assert path is None or path.rsplit("/", 1)[0] in mounts, f"{name}: {key}: {path} is not mounted"
         assert config["logs"]["podsPath"] in mounts and config["spool"]["path"] in mounts, f"{name}: {mounts}"
+        metrics = config["metrics"]
+        for key in ("procPath", "sysPath", "rootPath"):
+            assert metrics.get(key) in mounts | {None, ""}, f"{name}: metrics.{key} is not mounted"
+        assert metrics["enabled"] is ("/host/proc" in mounts), f"{name}: mounts {mounts}"
         print(f"ok   promises: {name}")
     for o in objects((pathlib.Path(folder) / "manifests.yaml").read_text()):
         assert o["kind"] != "Secret", "manifests: a Secret is in git"

@@ -4,6 +4,7 @@ The agent's configuration. What the values leave empty is left out: the agent's 
 {{- define "hawsepipe.config" -}}
 {{- $config := dict
       "logs" (omit .Values.logs "extraHostPaths")
+      "metrics" (include "hawsepipe.config.metrics" . | fromYaml)
       "kubernetes" (merge (dict "nodeName" "${NODE_NAME}") .Values.kubernetes)
       "spool" .Values.spool
       "admin" .Values.admin
@@ -48,4 +49,14 @@ The agent's configuration. What the values leave empty is left out: the agent's 
 {{- end -}}
 {{- $_ := set $config "destinations" $destinations -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{- /* The node's own file systems are mounted below /host; what is not mounted must not be taken for the node's. */ -}}
+{{- define "hawsepipe.config.metrics" -}}
+{{- $metrics := omit .Values.metrics "mountHostRoot" -}}
+{{- if .Values.metrics.enabled -}}
+{{- $root := ternary "/host/root" "" .Values.metrics.mountHostRoot -}}
+{{- $metrics = merge (dict "procPath" "/host/proc" "sysPath" "/host/sys" "rootPath" $root) $metrics -}}
+{{- end -}}
+{{- toYaml $metrics -}}
 {{- end -}}

@@ -47,6 +47,13 @@ what the agent sees.
 {{- range $i, $path := .Values.logs.extraHostPaths }}
 - {name: extra-logs-{{ $i }}, mountPath: {{ $path | quote }}, readOnly: true}
 {{- end }}
+{{- if .Values.metrics.enabled }}
+- {name: host-proc, mountPath: /host/proc, readOnly: true}
+- {name: host-sys, mountPath: /host/sys, readOnly: true}
+{{- if .Values.metrics.mountHostRoot }}
+- {name: host-root, mountPath: /host/root, readOnly: true, mountPropagation: HostToContainer}
+{{- end }}
+{{- end }}
 - {name: spool, mountPath: {{ .Values.spool.path | quote }}}
 {{- if include "hawsepipe.agent.usesApi" . }}
 - {name: api-access, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
@@ -85,6 +92,16 @@ what the agent sees.
 {{- range $i, $path := .Values.logs.extraHostPaths }}
 - name: extra-logs-{{ $i }}
   hostPath: {path: {{ $path | quote }}, type: Directory}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- name: host-proc
+  hostPath: {path: /proc, type: Directory}
+- name: host-sys
+  hostPath: {path: /sys, type: Directory}
+{{- if .Values.metrics.mountHostRoot }}
+- name: host-root
+  hostPath: {path: /, type: Directory}
+{{- end }}
 {{- end }}
 - name: spool
   hostPath: {path: {{ .Values.spool.path | quote }}, type: DirectoryOrCreate}

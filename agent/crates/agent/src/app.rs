@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: a running [`Agent`]. Started from the destinations backwards, so that whoever gives has
 //! someone to give to; stopped from the sources forwards, so that what was read is sent.
 
+mod collecting;
 mod metrics;
 mod page;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_cluster::{Cluster, ClusterError, NoCluster};
+use hawsepipe_collect as collect;
 use hawsepipe_export::{Destination, DestinationStatus, Drained, ExportMetrics, StatusHandle};
 use hawsepipe_logs as logs;
 use hawsepipe_model::{Codec, FrameSink, PodDirectory, PreferredCodec};
@@ -23,6 +25,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use self::collecting::Queue;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::config::{self, Config};
@@ -63,8 +66,10 @@ pub(crate) struct Agent {
     spool: Arc<Spool>,
     shown: Arc<Page>,
     destinations: JoinSet<Drained>,
-    /// Sources and watches end.
+    /// Watches end.
     cancel: CancellationToken,
+    /// Collectors end.
+    collecting: CancellationToken,
     /// Destinations begin to drain.
     drain: CancellationToken,
     shutdown_timeout: Duration,
@@ -107,16 +112,29 @@ impl Agent {
             attributes: config.attributes.clone(),
         };
         tokio::spawn(sender.run(cancel.clone()));
+        let collecting = cancel.child_token();
+        let metrics = collect::Metrics::default();
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics };
+        let collectors = queue.start_collectors(&config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);
         let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
         let findings = remembered.findings.clone();
         let settings = log_settings(&config, remembered);
-        let tailer = logs::Tailer::start(settings, sink, pods, codec, log_metrics.clone())?;
+        let registry = Arc::new(registry);
+        queue.start_own_metrics(&config, &registry, &collecting);
+        let tailer = logs::Tailer::start(
+            settings,
+            sink,
+            Arc::clone(&pods),
+            Arc::clone(&codec),
+            log_metrics.clone(),
+        )?;
 
         let shown = Arc::new(Page {
             cluster,
             destinations: handles,
+            collectors,
             spool: Arc::clone(&spool),
             spool_path: config.spool.path,
             findings,
@@ -132,6 +150,7 @@ impl Agent {
             shown,
             destinations,
             cancel,
+            collecting,
             drain,
             shutdown_timeout: config.shutdown_timeout,
             log_metrics,
@@ -174,6 +193,7 @@ impl Agent {
     /// not stays in the spool.
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
+        self.collecting.cancel();
         let tailer = self.shown.tailer.lock().take();
         // It ends a thread, which may take the time of a frame.
         let stopped = spawn_blocking(move || drop(tailer)).await;

@@ -4,6 +4,7 @@
 //! nearest known key), then into what it means ([`Config`]; checked, with the defaults filled in). Out: values that
 //! cannot be wrong, or a [`ConfigError`] that says where, what and what to do.
 
+mod metrics;
 mod raw;
 pub(crate) mod text;
 mod unknown;
@@ -19,6 +20,7 @@ use hawsepipe_model::Attributes;
 use hawsepipe_spool::{CatchUp, MinFree, WhenFull};
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use metrics::Metrics;
 use raw::{RawConfig, RawDestination};
 
 /// What a frame may cost the queue beside its largest record, in bytes.
@@ -79,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) attributes: Attributes,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) logs: Logs,
+    /// `None`: `metrics.enabled: false`.
+    pub(crate) metrics: Option<Metrics>,
     /// The name of the node, where it is given.
     pub(crate) node_name: String,
     /// `None`: `kubernetes.source: none`.
@@ -171,6 +175,7 @@ impl Config {
         let destinations = destinations.collect::<Result<_, Wrong>>()?;
         let kubernetes = kubernetes(&raw.kubernetes)?;
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
+        let metrics = metrics::resolve(&raw.metrics)?;
         let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;
         let admin = listen.parse().map_err(|_error| {
@@ -193,6 +198,7 @@ impl Config {
             attributes,
             destinations,
             logs,
+            metrics,
             node_name: raw.kubernetes.node_name.0,
             kubernetes,
             spool,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_model::codec::{CodecError, Compressor};
-use hawsepipe_model::otlp::encode_losses;
-use hawsepipe_model::{Attributes, Frame, FrameSink, Ledger, PodDirectory, PreferredCodec, Signal};
+use hawsepipe_model::otlp::{MetricsRequest, write_losses};
+use hawsepipe_model::{Attributes, Frame, FrameSink, Ledger, PodDirectory, PreferredCodec};
 use hawsepipe_spool::Spool;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -65,18 +65,8 @@ impl Sender {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let born = u64::try_from(self.spool.files().born()).unwrap_or(0);
-        let Some((request, points)) = encode_losses(ledger, &resource, born, now) else {
-            return Ok(None);
-        };
-        let codec = self.codec.get();
-        let payload = Compressor::new()?.compress(codec, &request)?.into();
-        Ok(Some(Frame {
-            signal: Signal::Metrics,
-            codec,
-            uncompressed_len: request.len(),
-            records: points,
-            payload,
-            ..Frame::note(Vec::new(), Vec::new(), Vec::new())
-        }))
+        let mut request = MetricsRequest::default();
+        write_losses(&mut request, ledger, &resource, born, now);
+        request.frame(self.codec.get(), &mut Compressor::new()?)
     }
 }

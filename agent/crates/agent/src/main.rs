@@ -8,6 +8,7 @@ mod app;
 mod commands;
 mod config;
 mod losses;
+mod own_metrics;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use crate::config::{ConfigError, Log};
 /// sysexits.h: the command was used incorrectly.
 const EX_USAGE: u8 = 64;
 
-/// Ships what happens on a Kubernetes node: container logs, exactly.
+/// Ships what happens on a Kubernetes node: container logs, exactly, and metrics.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -41,6 +42,8 @@ enum Command {
     Demo(commands::demo::DemoArgs),
     /// Shows pod logs from a receiver, as `kubectl logs` would.
     Logs(commands::logs::LogsArgs),
+    /// Shows what the collectors say of this machine now.
+    Metrics(commands::metrics::MetricsArgs),
     /// Examines config, mounts, rights and destinations, with a remedy for each finding.
     Check(commands::check::CheckArgs),
     /// Shows what the agent on this node is doing.
@@ -95,6 +98,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 commands::logs::run(args, commands::stop_signal()?).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Metrics(args) => commands::metrics::run(args).await,
             Command::Check(args) => commands::check::run(args).await,
             Command::Status(args) => commands::status::run(args).await,
         }

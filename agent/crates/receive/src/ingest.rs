@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tonic::Status;
 
 use crate::metrics::Metrics;
+use crate::seen::Seen;
 use crate::store::{Store, StoreError};
 
 /// Why a request with a good key is not taken.
@@ -46,6 +47,7 @@ impl IngestError {
 pub(crate) struct Ingest {
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
+    pub(crate) seen: Seen,
 }
 
 /// An export request of any signal.
@@ -58,6 +60,8 @@ pub(crate) trait Export:
     const SIGNAL: &'static str;
     /// Log records, data points or spans in it.
     fn records(&self) -> u64;
+    /// Notes what metrics are in it.
+    fn note(&self, seen: &Seen);
     /// The request, if it goes into the store.
     fn into_logs(self) -> Option<ExportLogsServiceRequest>;
 }
@@ -66,6 +70,7 @@ impl Ingest {
     /// Takes a request in. When this returns without an error, its records are safe from the end of this process.
     pub(crate) async fn take<E: Export>(&self, request: E) -> Result<E::Response, IngestError> {
         let (records, bytes) = (request.records(), request.encoded_len() as u64);
+        request.note(&self.seen);
         // An empty request is how senders ask whether we are there.
         if records > 0
             && let Some(logs) = request.into_logs()
@@ -86,6 +91,8 @@ impl Export for ExportLogsServiceRequest {
         let scopes = self.resource_logs.iter().flat_map(|of| &of.scope_logs);
         scopes.map(|scope| scope.log_records.len() as u64).sum()
     }
+
+    fn note(&self, _seen: &Seen) {}
 
     fn into_logs(self) -> Option<ExportLogsServiceRequest> {
         Some(self)
@@ -110,6 +117,10 @@ impl Export for ExportMetricsServiceRequest {
         points.map(|points| points as u64).sum()
     }
 
+    fn note(&self, seen: &Seen) {
+        seen.note(self);
+    }
+
     fn into_logs(self) -> Option<ExportLogsServiceRequest> {
         None
     }
@@ -123,6 +134,8 @@ impl Export for ExportTraceServiceRequest {
         let scopes = self.resource_spans.iter().flat_map(|of| &of.scope_spans);
         scopes.map(|scope| scope.spans.len() as u64).sum()
     }
+
+    fn note(&self, _seen: &Seen) {}
 
     fn into_logs(self) -> Option<ExportLogsServiceRequest> {
         None

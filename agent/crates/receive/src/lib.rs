@@ -1,7 +1,8 @@
 //! The receiving end of Hawsepipe, for trials, tests and small set-ups.
 //!
 //! In: OTLP logs, metrics and traces over gRPC and HTTP, under a key. Out: the logs, kept on disk within bounds of
-//! bytes and age and read over `hawsepipe.v1.LogQuery` (`hawsepipe logs`); metrics and traces are counted.
+//! bytes and age and read over `hawsepipe.v1.LogQuery` (`hawsepipe logs`); metrics and traces are counted,
+//! and of metrics is told which came.
 //!
 //! What always holds:
 //! - Nothing is read from a request, and nothing answered but UNAUTHENTICATED / 401, before its key is checked.
@@ -41,6 +42,7 @@ mod metrics;
 mod otlp;
 mod query;
 mod receiver;
+mod seen;
 mod serve;
 mod status;
 pub mod store;
@@ -49,5 +51,6 @@ mod watched;
 
 pub use auth::{KEY_HEADER, KeyFileError};
 pub use receiver::{DEFAULT_MAX_MESSAGE_BYTES, Handle, Receiver, Running, Settings, StartError};
+pub use seen::SeenMetric;
 pub use status::{Received, Status};
 pub use tls::{TlsError, TlsFiles};

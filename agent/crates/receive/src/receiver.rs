@@ -16,6 +16,7 @@ use crate::door::Door;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::query::QueryService;
+use crate::seen::Seen;
 use crate::serve::{bind, serve};
 use crate::status::Status;
 use crate::store::{self, Store, StoreError};
@@ -93,6 +94,7 @@ pub struct Handle {
     tls: bool,
     store: Store,
     metrics: Metrics,
+    seen: Seen,
 }
 
 // === impl Receiver ===
@@ -117,7 +119,8 @@ impl Receiver {
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let ingest = Ingest { store: store.clone(), metrics: metrics.clone() };
+        let seen = Seen::default();
+        let ingest = Ingest { store: store.clone(), metrics: metrics.clone(), seen: seen.clone() };
         let query = QueryService::new(store.clone(), metrics.clone(), stop.clone());
         let max = settings.max_message_bytes;
         let grpc = grpc::router(ingest.clone(), query, Arc::clone(&door), max);
@@ -126,7 +129,7 @@ impl Receiver {
         tasks.spawn(serve(http_listener, http, http_tls, stop.clone()));
         tasks.spawn(keep_in_order(store.clone(), stop.clone()));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, tls = has_tls, "receiver listens");
-        let handle = Handle { grpc_addr, http_addr, tls: has_tls, store, metrics };
+        let handle = Handle { grpc_addr, http_addr, tls: has_tls, store, metrics, seen };
         Ok(Running { handle, stop, tasks })
     }
 }
@@ -211,6 +214,6 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> Status {
         let store = self.store.status();
-        Status::new(self.grpc_addr, self.http_addr, self.tls, &self.metrics, store)
+        Status::new(self.grpc_addr, self.http_addr, self.tls, &self.metrics, store, self.seen.get())
     }
 }

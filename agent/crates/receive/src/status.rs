@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::metrics::{
     BOUNDS, ByReason, BySignal, Metrics, REFUSALS, ReasonLabel, SIGNALS, SignalLabel,
 };
+use crate::seen::SeenMetric;
 use crate::store::StoreStatus;
 
 /// The receiver in numbers. Counts are since the start of the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Where gRPC is served.
@@ -22,6 +23,8 @@ pub struct Status {
     pub tls: bool,
     /// What came in, by signal: `logs`, `metrics`, `traces`.
     pub received: BTreeMap<&'static str, Received>,
+    /// Which metrics came in, by name.
+    pub metrics: BTreeMap<String, SeenMetric>,
     /// Requests refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Log queries under way.
@@ -52,6 +55,7 @@ impl Status {
         tls: bool,
         metrics: &Metrics,
         store: StoreStatus,
+        seen: BTreeMap<String, SeenMetric>,
     ) -> Self {
         let of = |family: &BySignal, signal| family.get_or_create(&SignalLabel { signal }).get();
         let received = |signal| Received {
@@ -64,6 +68,7 @@ impl Status {
             http,
             tls,
             received: SIGNALS.map(|signal| (signal, received(signal))).into(),
+            metrics: seen,
             refused: by_reason(&metrics.refused, &REFUSALS),
             queries: metrics.queries_active.get(),
             store,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hawsepipe_cluster::Cluster;
+use hawsepipe_collect as collect;
 use hawsepipe_export::{State, StatusHandle};
 use hawsepipe_logs::Tailer;
 use hawsepipe_model::{Entry, LossKey};
@@ -19,6 +20,8 @@ use crate::admin::{Readiness, Shown};
 pub(crate) struct Page {
     pub(crate) cluster: Option<Cluster>,
     pub(crate) destinations: Vec<StatusHandle>,
+    /// `None`: nothing is collected.
+    pub(crate) collectors: Option<collect::Status>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) spool_path: PathBuf,
     /// What was found when the spool was opened.
@@ -72,6 +75,9 @@ impl Shown for Page {
                 "openFiles": logs.open_files,
                 "waitingForMetadata": logs.waiting,
                 "blockedBySpool": logs.blocked,
+            },
+            "metrics": {
+                "collectors": self.collectors.as_ref().map(collect::Status::get),
             },
             "spool": {
                 "files": lane(self.spool.files()),

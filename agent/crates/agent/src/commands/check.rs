@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use hawsepipe_collect::{Choice, CollectError, Need, Sources, reading};
+use tokio::task::spawn_blocking;
 
 use crate::app::try_spool;
 use crate::commands::print;
-use crate::config::Config;
+use crate::config::{Config, Metrics};
 
 /// Options of `hawsepipe check`.
 #[derive(Debug, Args)]
@@ -43,6 +46,9 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     report.good("config", &format!("{} is well-formed", args.config.display()));
     check_logs(&config.logs.pods_path, &mut report);
+    if let Some(metrics) = &config.metrics {
+        check_metrics(metrics, &mut report).await?;
+    }
     // Without making it: a check changes nothing.
     let nearest = config.spool.path.ancestors().find(|path| path.exists());
     match try_spool(nearest.unwrap_or(&config.spool.path)) {
@@ -114,4 +120,52 @@ fn check_logs(root: &Path, report: &mut Report) {
         ),
         None => report.good(what, &format!("{} holds {readable} readable files", root.display())),
     }
+}
+
+/// Whether what the collectors need is mounted, and whether they can read it.
+async fn check_metrics(metrics: &Metrics, report: &mut Report) -> anyhow::Result<()> {
+    let mut choices = metrics.choices.clone();
+    for need in [Need::Proc, Need::Sys, Need::Root] {
+        let needs = |choice: &Choice| choice.collector.needs.contains(&need);
+        let who: Vec<_> = choices.iter().filter(|choice| needs(choice)).collect();
+        let who: Vec<_> = who.into_iter().map(|choice| choice.collector.name).collect();
+        let who = who.join(", ");
+        if who.is_empty() {
+            continue;
+        }
+        let Some(path) = need.place(&metrics.host) else {
+            report.good(need.key(), &format!("is empty; not collected: {who}"));
+            choices.retain(|choice| !needs(choice));
+            continue;
+        };
+        if need.is_there(&metrics.host) {
+            report.good(need.key(), &format!("{} is the node's {need}, for {who}", path.display()));
+            continue;
+        }
+        report.bad(
+            need.key(),
+            &format!(
+                "{} is not the node's {need}, needed by {who}; mount it there, read-only (the chart does), or switch \
+                 off in metrics.collectors what needs it",
+                path.display()
+            ),
+        );
+        choices.retain(|choice| !needs(choice));
+    }
+    let sources = Sources::new(metrics.host.clone());
+    let read = spawn_blocking(move || reading::read(sources, &choices, Duration::ZERO)).await?;
+    for reading in read {
+        let what = format!("metrics.collectors.{}", reading.collector.name);
+        match reading.problem {
+            None => report.good(&what, &format!("reads {} points", reading.points.len())),
+            Some(CollectError::Unavailable(reason)) => {
+                report.good(&what, &format!("tells nothing: {reason}"))
+            }
+            Some(problem) => report.bad(
+                &what,
+                &format!("{problem}; make it readable for this user, or set {what}.enabled: false"),
+            ),
+        }
+    }
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! `hawsepipe demo`: agent and receiver in this process, on a fresh key, in a temporary folder.
 //!
-//! In: this machine's own pods, if it has any, else three small workloads that write as a container runtime does. Out:
-//! what flows, how to look at it, and at the end whether every line that was written was received, once and in order.
-//! Always: nothing is left behind.
+//! In: this machine's own pods, if it has any, else three small workloads that write as a container runtime does.
+//! Out: what flows, how to look at it, and at the end whether every line that was written was received, once and in
+//! order. The metrics of this machine flow too. Always: nothing is left behind.
 
 mod compare;
+mod metrics;
 mod workloads;
 
 use std::io::Read;
@@ -27,6 +28,8 @@ use workloads::Workloads;
 const PODS_PATH: &str = "/var/log/pods";
 /// How long the last lines may take to arrive.
 const SETTLE: Duration = Duration::from_secs(30);
+/// How often values of metrics are shown, in seconds.
+const METRICS_EVERY: u64 = 5;
 const STORE_BYTES: u64 = 1 << 30;
 const STORE_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -77,7 +80,12 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             () = stop.cancelled() => break,
             () = until(end) => break,
-            _ = ticks.tick() => print(&progress(started, &source, &agent, &receiver)),
+            _ = ticks.tick() => {
+                print(&progress(started, &source, &agent, &receiver));
+                if started.elapsed().as_secs().is_multiple_of(METRICS_EVERY) {
+                    print(&metrics::line(&receiver).unwrap_or_default());
+                }
+            }
         }
     }
     print("\nstopping\n");
@@ -85,6 +93,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         Source::Own(_) => own_pods(agent, &receiver).await,
         Source::Played(workloads) => played(workloads, agent, &receiver, &key_file).await?,
     };
+    print(&metrics::line(&receiver).unwrap_or_default());
     receiver.shutdown().await;
     folder.close().context("cannot remove the demo's folder")?;
     let asked = args.seconds.is_some();
@@ -145,6 +154,7 @@ destinations:
     auth: {{header: {}, keyFile: '{}'}}
     catchUp: inOrder
 logs: {{podsPath: '{}', startAt: {start_at}}}
+metrics: {{interval: 1s, collectors: {{cpu: {{metrics: {{system.cpu.utilization: true}}}}}}}}
 kubernetes: {{source: none}}
 spool: {{path: '{}', minFree: 0}}
 admin: {{listen: \"127.0.0.1:0\"}}
@@ -175,11 +185,12 @@ fn introduction(
     Ok(format!(
         "
 An agent reads {what}
-and sends every line to a receiver on {}. Look at them from another terminal:
+and sends every line to a receiver on {}, with the metrics of this machine. Look at them from another terminal:
 
   export HAWSEPIPE_ENDPOINT=http://{} HAWSEPIPE_KEY_FILE={}
   {program} logs -A -f
   {program} status --admin {}
+  {program} metrics
 
 Ctrl-C ends both and removes everything.
 

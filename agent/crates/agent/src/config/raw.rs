@@ -21,6 +21,8 @@ pub(super) struct RawConfig {
     pub(super) destinations: BTreeMap<String, RawDestination>,
     /// Container logs.
     pub(super) logs: RawLogs,
+    /// Metrics of the node.
+    pub(super) metrics: RawMetrics,
     /// What is asked of the cluster.
     pub(super) kubernetes: RawKubernetes,
     /// The buffer between reading and sending.
@@ -41,6 +43,7 @@ impl Default for RawConfig {
             resource: RawResource::default(),
             destinations: BTreeMap::new(),
             logs: RawLogs::default(),
+            metrics: RawMetrics::default(),
             kubernetes: RawKubernetes::default(),
             spool: RawSpool::default(),
             admin: RawAdmin::default(),
@@ -218,6 +221,56 @@ pub(super) enum RawStartAt {
     All,
     /// At their end.
     New,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawMetrics {
+    /// Whether anything is collected. Default true.
+    pub(super) enabled: bool,
+    /// How often collectors read. Default 15s.
+    pub(super) interval: Span,
+    /// Whether the agent's own metrics are sent too. Default true.
+    pub(super) agent: bool,
+    /// Where the node's /proc is. Default /proc.
+    pub(super) proc_path: Text,
+    /// Where the node's /sys is. Default /sys.
+    pub(super) sys_path: Text,
+    /// Where the node's root file system is. Default /; empty: it is not there.
+    pub(super) root_path: Text,
+    /// Collectors by their names; what is not said is as they declare it.
+    pub(super) collectors: BTreeMap<String, RawCollector>,
+}
+
+impl Default for RawMetrics {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Span(Duration::from_secs(15)),
+            agent: true,
+            proc_path: Text("/proc".to_owned()),
+            sys_path: Text("/sys".to_owned()),
+            root_path: Text("/".to_owned()),
+            collectors: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawCollector {
+    /// Whether it runs. Default: as it declares.
+    pub(super) enabled: Option<bool>,
+    /// How often it reads. Default: metrics.interval.
+    pub(super) interval: Option<Span>,
+    /// Metrics by their names, true or false. Default: as it declares.
+    pub(super) metrics: BTreeMap<String, bool>,
+    /// Globs of what it tells of, where it has something to select. Default: all.
+    pub(super) include: Vec<Text>,
+    /// Globs of what it does not tell of. Default: none.
+    pub(super) exclude: Vec<Text>,
+    /// How many it tells of at most, where it has such a bound. Default: as it declares.
+    pub(super) top: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -37,6 +37,61 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
     assert!(config.kubernetes.is_none());
     assert!(config.log.json);
+    let metrics = config.metrics.unwrap();
+    assert_eq!(metrics.interval, Duration::from_secs(15));
+    assert_eq!(metrics.host, hawsepipe_host::HostRoot::here());
+    let names: Vec<_> = metrics.choices.iter().map(|choice| choice.collector.name).collect();
+    assert!(names.contains(&"cpu") && !names.contains(&"process"), "{names:?}");
+}
+
+#[test]
+fn collectors_and_their_metrics_are_switched_by_name() {
+    let text = "
+metrics:
+  interval: 30s
+  procPath: /host/proc
+  sysPath: /host/sys
+  rootPath: \"\"
+  collectors:
+    cpu: {interval: 5s, metrics: {system.cpu.utilization: true, system.cpu.time: false}}
+    process: {enabled: true, top: 3}
+    network: {exclude: [\"veth*\"]}
+    load: {enabled: false}
+";
+    let metrics = parse(&format!("{SMALLEST}{text}")).unwrap().metrics.unwrap();
+    let of = |name: &str| metrics.choices.iter().find(|choice| choice.collector.name == name);
+    let cpu = of("cpu").unwrap();
+    assert_eq!(cpu.interval, Duration::from_secs(5));
+    let wanted = cpu.collector.metrics.iter().zip(&cpu.wanted);
+    let wanted: Vec<_> = wanted.filter(|(_, on)| **on).map(|(metric, _)| metric.name).collect();
+    assert_eq!(wanted, ["system.cpu.utilization"]);
+    assert_eq!(of("memory").unwrap().interval, Duration::from_secs(30));
+    assert_eq!(of("process").unwrap().options.top, 3);
+    let network = &of("network").unwrap().options.select;
+    assert!(network.take("eth0") && !network.take("veth1"));
+    assert!(of("load").is_none());
+    assert_eq!(metrics.host, hawsepipe_host::HostRoot::new("/host/proc", "/host/sys", None));
+    let off = parse(&format!("{SMALLEST}metrics: {{enabled: false}}\n")).unwrap();
+    assert!(off.metrics.is_none());
+}
+
+#[test]
+fn a_collector_or_a_metric_that_is_not_there_is_refused_with_what_was_meant() {
+    let refused = |text: &str, says: &[&str]| {
+        refused(&format!("{SMALLEST}metrics: {{collectors: {{{text}}}}}\n"), says);
+    };
+    refused("cpus: {}", &["metrics.collectors.cpus", "did you mean `cpu`?"]);
+    refused("quark: {}", &["metrics.collectors.quark", "there are", "memory"]);
+    refused(
+        "cpu: {metrics: {system.cpu.utilisation: true}}",
+        &["metrics.collectors.cpu.metrics.system.cpu.utilisation", "`system.cpu.utilization`?"],
+    );
+    refused("cpu: {exclude: [a]}", &["metrics.collectors.cpu.exclude", "nothing to select"]);
+    refused("disk: {exclude: [\"[\"]}", &["metrics.collectors.disk.exclude", "write globs"]);
+    refused("cpu: {top: 3}", &["metrics.collectors.cpu.top", "no such bound"]);
+    refused("process: {top: 0}", &["metrics.collectors.process.top", "at least 1"]);
+    refused("cpu: {interval: 0s}", &["metrics.collectors.cpu.interval", "for instance 15s"]);
+    refused("cpu: {enable: true}", &["unknown field `enable`", "did you mean `enabled`?"]);
 }
 
 #[test]

@@ -22,12 +22,19 @@ fn suggest(message: &str) -> String {
         return message.to_owned();
     };
     // Between backticks: the names, at every second place.
-    let known = expected.split('`').skip(1).step_by(2);
-    let lower = unknown.to_lowercase();
-    let likeness = |name: &&str| strsim::jaro_winkler(&lower, &name.to_lowercase());
-    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest.filter(|name| likeness(name) >= ALIKE) {
+    match nearest(unknown, expected.split('`').skip(1).step_by(2)) {
         Some(name) => format!("{message}; did you mean `{name}`?"),
         None => message.to_owned(),
     }
+}
+
+/// What was probably meant by `unknown`, if anything.
+pub(super) fn nearest<'a>(
+    unknown: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let lower = unknown.to_lowercase();
+    let likeness = |name: &&str| strsim::jaro_winkler(&lower, &name.to_lowercase());
+    let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    nearest.filter(|name| likeness(name) >= ALIKE)
 }

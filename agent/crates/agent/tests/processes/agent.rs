@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) files_max_bytes: &'static str,
     pub(crate) level: &'static str,
     pub(crate) shutdown_timeout: &'static str,
+    pub(crate) metrics: &'static str,
 }
 
 impl Settings {
@@ -41,6 +42,7 @@ impl Settings {
             files_max_bytes: "64MiB",
             level: "info",
             shutdown_timeout: "20s",
+            metrics: "{enabled: false}",
         }
     }
 
@@ -78,6 +80,7 @@ resource: {{attributes: {{team: core}}}}
 destinations:
 {destinations}
 logs: {{podsPath: '{pods}', maxRecordBytes: {max_record_bytes}, maxUnlinked: {max_unlinked}}}
+metrics: {metrics}
 kubernetes: {{source: none, nodeName: node-1}}
 spool: {{path: '{spool}', minFree: 0, files: {{maxBytes: {files_max_bytes}}}}}
 admin: {{listen: \"{admin}\"}}
@@ -85,6 +88,7 @@ log: {{level: {level}}}
 shutdownTimeout: {shutdown_timeout}
 ",
             pods = self.pods().display(),
+            metrics = settings.metrics,
             max_record_bytes = settings.max_record_bytes,
             max_unlinked = settings.max_unlinked,
             spool = self.path("spool").display(),

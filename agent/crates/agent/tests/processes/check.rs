@@ -70,3 +70,53 @@ fn each_finding_says_what_to_do() {
         &["spool", rig.path("key").to_str().unwrap(), "make it writable"],
     );
 }
+
+#[test]
+fn mounts_that_collectors_need_and_do_not_have_are_findings_with_a_remedy() {
+    let rig = Rig::new();
+    let receiver = rig.receiver();
+    let with = |metrics: &'static str| {
+        check(&rig.config(&Settings { metrics, ..Settings::to(receiver.grpc) }))
+    };
+    let output = with("{}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("ok       metrics.procPath: /proc is the node's /proc, for "), "{said}");
+    assert!(said.contains("ok       metrics.collectors.memory: reads "), "{said}");
+    finds(
+        &with("{sysPath: /nowhere/sys}"),
+        &[
+            "metrics.sysPath",
+            "/nowhere/sys is not the node's /sys, needed by cpu",
+            "mount it there",
+        ],
+    );
+    let output = with("{rootPath: ''}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "what is left out on purpose is no finding: {said}");
+    assert!(said.contains("metrics.rootPath: is empty; not collected: filesystem"), "{said}");
+}
+
+#[test]
+fn a_collector_that_cannot_read_is_a_finding() {
+    let rig = Rig::new();
+    let receiver = rig.receiver();
+    std::fs::create_dir(rig.path("proc")).unwrap();
+    rig.write("proc/stat", "cpu 1 2 3 4\ncpu0 1 2 3 4\n");
+    rig.write("proc/loadavg", "none\n");
+    let others = collectors().filter(|name| *name != "load");
+    let off: Vec<_> = others.map(|name| format!("{name}: {{enabled: false}}")).collect();
+    let off = off.join(", ");
+    let proc = rig.path("proc");
+    let text = format!("{{procPath: '{}', rootPath: '', collectors: {{{off}}}}}", proc.display());
+    let metrics = Box::leak(text.into_boxed_str());
+    let config = rig.config(&Settings { metrics, ..Settings::to(receiver.grpc) });
+    finds(&check(&config), &["metrics.collectors.load", "loadavg: line 1", "enabled: false"]);
+}
+
+/// The collectors, as METRICS.md names them.
+fn collectors() -> impl Iterator<Item = &'static str> {
+    let page = include_str!("../../../../docs/METRICS.md");
+    let sections = page.split("\n## ").filter(|text| text.contains("The collector is "));
+    sections.filter_map(|text| text.lines().next())
+}

@@ -33,10 +33,13 @@ fn assert_empty(folder: &std::path::Path) {
 #[test]
 fn the_demo_ends_by_itself_with_everything_received_and_nothing_left_behind() {
     let rig = Rig::new();
-    let (mut demo, temporary) = demo(&rig, &["--seconds", "3"]);
+    let (mut demo, temporary) = demo(&rig, &["--seconds", "4"]);
     demo.ends_well();
     let (written, received) = summary(&demo, ["written ", " = received "]);
     assert!(written > 0 && written == received, "{:?}", demo.stdout());
+    let measured = demo.stdout().into_iter().rfind(|line| line.starts_with("metrics  "));
+    let measured = measured.unwrap_or_else(|| panic!("no metrics in {:?}", demo.stdout()));
+    assert!(measured.contains(" points of ") && measured.contains(" of memory used"), "{measured}");
     assert_empty(&temporary);
 }
 

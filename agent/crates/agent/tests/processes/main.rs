@@ -26,6 +26,7 @@ mod http;
 mod key;
 mod killed;
 mod memory;
+mod metrics;
 mod pods;
 mod process;
 mod receiver;

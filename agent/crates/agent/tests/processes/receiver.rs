@@ -48,10 +48,13 @@ impl Rig {
 }
 
 impl Receiver {
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&http::get(self.admin, "/status").body).unwrap()
+    }
+
     /// Log records that it took since it was started.
     pub(crate) fn received(&self) -> u64 {
-        let status: Value = serde_json::from_str(&http::get(self.admin, "/status").body).unwrap();
-        status["received"]["logs"]["records"].as_u64().unwrap()
+        self.status()["received"]["logs"]["records"].as_u64().unwrap()
     }
 
     #[track_caller]

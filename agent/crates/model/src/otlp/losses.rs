@@ -1,7 +1,6 @@
 //! The ledger of losses as metrics: `hawsepipe.loss.*`.
 //!
-//! In: a [`Ledger`]. Out: an `ExportMetricsServiceRequest` (opentelemetry-proto v1,
-//! `opentelemetry/proto/metrics/v1/metrics.proto`), not compressed. What always holds:
+//! In: a [`Ledger`]. Out: its sums in a [`MetricsRequest`]. What always holds:
 //!
 //! - every sum is cumulative, counted from the ledger's birth, so that a request that is missed costs nothing and a restart
 //!   of the agent is no reset;
@@ -9,27 +8,24 @@
 //!   (`k8s.namespace.name`, `k8s.pod.name`): "did this pod lose anything" is one query;
 //! - what is zero is left out.
 
-use super::logs::{encode_resource, put_attribute};
-use super::wire::{close_len, open_len, put_bytes, put_fixed64, put_uint};
-use crate::{Attributes, Entry, Extent, Ledger, LossKey, Value};
+use super::encode_resource;
+use super::metrics::{DataPoint, Instrument, Metric, MetricsRequest, Number};
+use crate::{Attributes, Extent, Ledger, LossKey};
 
-/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
-const CUMULATIVE: u64 = 2;
+/// A metric, and where its value stands.
+struct Told(&'static str, &'static str, &'static str, fn(Extent) -> u64);
 
-/// A metric: its name, what it says, its unit, and where its value stands.
-struct Metric(&'static str, &'static str, &'static str, fn(Extent) -> u64);
-
-const METRICS: [Metric; 3] = [
-    Metric(
+const METRICS: [Told; 3] = [
+    Told(
         "hawsepipe.loss.records",
         "Log records that were not delivered, or not whole",
         "{record}",
         |extent| extent.records,
     ),
-    Metric("hawsepipe.loss.bytes", "Bytes of logs that were not delivered", "By", |extent| {
+    Told("hawsepipe.loss.bytes", "Bytes of logs that were not delivered", "By", |extent| {
         extent.bytes
     }),
-    Metric(
+    Told(
         "hawsepipe.loss.unknown_extent",
         "Losses of which neither records nor bytes are known",
         "{loss}",
@@ -37,19 +33,17 @@ const METRICS: [Metric; 3] = [
     ),
 ];
 
-/// Encodes what `ledger` sums up since `start_unix_nano`, under `resource` (the node, the cluster); with the number of
-/// data points in it. `None` when nothing was lost.
-#[must_use]
-pub fn encode_losses(
+/// Writes what `ledger` sums up since `start_unix_nano` into `request`, under `resource` (the node, the cluster). It
+/// stays empty when nothing was lost.
+pub fn write_losses(
+    request: &mut MetricsRequest,
     ledger: &Ledger,
     resource: &Attributes,
     start_unix_nano: u64,
     now_unix_nano: u64,
-) -> Option<(Vec<u8>, u64)> {
+) {
     let entries: Vec<_> =
         ledger.entries().filter(|(_, entry)| entry.extent != Extent::default()).collect();
-    let mut out = Vec::new();
-    let mut points = 0;
     // They come by namespace and pod.
     for of_pod in
         entries.chunk_by(|(a, _), (b, _)| (&a.namespace, &a.pod) == (&b.namespace, &b.pod))
@@ -59,52 +53,23 @@ pub fn encode_losses(
             attributes.set("k8s.namespace.name", &*key.namespace);
             attributes.set("k8s.pod.name", &*key.pod);
         }
-        let block = open_len(&mut out, 1); // resource_metrics
-        put_bytes(&mut out, 1, &encode_resource(&attributes));
-        let scope = open_len(&mut out, 2); // scope_metrics
-        for metric in &METRICS {
-            points += put_metric(&mut out, metric, of_pod, start_unix_nano, now_unix_nano);
+        request.begin_resource(&encode_resource(&attributes));
+        for Told(name, description, unit, value) in &METRICS {
+            let instrument = Instrument::Counter;
+            request.begin_metric(&Metric { name, description, unit, instrument });
+            let values = of_pod.iter().map(|(key, entry)| (*key, value(entry.extent)));
+            for (key, value) in values.filter(|(_, value)| *value > 0) {
+                let value = Number::Int(i64::try_from(value).unwrap_or(i64::MAX));
+                let time_unix_nano = now_unix_nano;
+                request.push(DataPoint { start_unix_nano, time_unix_nano, value }, labels(key));
+            }
         }
-        close_len(&mut out, scope);
-        close_len(&mut out, block);
     }
-    (points > 0).then_some((out, points))
 }
 
-/// Writes `metric` of one pod, if there is any; how many data points it has.
-fn put_metric(
-    out: &mut Vec<u8>,
-    Metric(name, description, unit, value): &Metric,
-    of_pod: &[(&LossKey, &Entry)],
-    start_unix_nano: u64,
-    now_unix_nano: u64,
-) -> u64 {
-    let values = of_pod.iter().map(|(key, entry)| (*key, value(entry.extent)));
-    let values: Vec<_> = values.filter(|(_, value)| *value > 0).collect();
-    if values.is_empty() {
-        return 0;
-    }
-    let metric = open_len(out, 2); // metrics
-    put_bytes(out, 1, name.as_bytes());
-    put_bytes(out, 2, description.as_bytes());
-    put_bytes(out, 3, unit.as_bytes());
-    let sum = open_len(out, 7);
-    for (key, value) in &values {
-        let point = open_len(out, 1); // data_points
-        put_fixed64(out, 2, start_unix_nano);
-        put_fixed64(out, 3, now_unix_nano);
-        put_fixed64(out, 6, (*value).min(i64::MAX as u64)); // as_int, signed
-        put_attribute(out, 7, "reason", &Value::from(key.reason.name()));
-        if let Some(destination) = &key.destination {
-            put_attribute(out, 7, "destination", &Value::from(&**destination));
-        }
-        close_len(out, point);
-    }
-    put_uint(out, 2, CUMULATIVE);
-    put_uint(out, 3, 1); // is_monotonic
-    close_len(out, sum);
-    close_len(out, metric);
-    values.len() as u64
+fn labels(key: &LossKey) -> impl Iterator<Item = (&str, &str)> {
+    let destination = key.destination.as_deref().map(|name| ("destination", name));
+    [("reason", key.reason.name())].into_iter().chain(destination)
 }
 
 #[cfg(test)]
@@ -121,7 +86,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::{Loss, LossReason};
+    use crate::{Entry, Loss, LossReason};
 
     /// Namespace, pod, metric, unit, reason, destination.
     type Series = (String, String, String, String, String, Option<String>);
@@ -220,18 +185,18 @@ mod tests {
                     }
                 }
             }
-            let Some((request, points)) = encode_losses(&ledger, &node(), 7, 9) else {
-                prop_assert!(expected.is_empty());
-                return Ok(());
-            };
-            prop_assert_eq!(points, expected.len() as u64);
-            prop_assert_eq!(decoded(&request), expected);
+            let mut request = MetricsRequest::default();
+            write_losses(&mut request, &ledger, &node(), 7, 9);
+            prop_assert_eq!(request.points(), expected.len() as u64);
+            prop_assert_eq!(decoded(request.finish()), expected);
         }
     }
 
     #[test]
     fn a_ledger_without_losses_is_no_request() {
-        assert_eq!(encode_losses(&Ledger::default(), &node(), 7, 9), None);
+        let mut request = MetricsRequest::default();
+        write_losses(&mut request, &Ledger::default(), &node(), 7, 9);
+        assert!(request.finish().is_empty());
         let mut ledger = Ledger::default();
         let key = LossKey {
             namespace: "a".into(),
@@ -240,7 +205,8 @@ mod tests {
             reason: LossReason::NulBytes,
         };
         ledger.put(key, Entry::default());
-        assert_eq!(encode_losses(&ledger, &node(), 7, 9), None, "a sum of nothing");
+        write_losses(&mut request, &ledger, &node(), 7, 9);
+        assert!(request.finish().is_empty(), "a sum of nothing");
     }
 
     #[test]
@@ -253,8 +219,9 @@ mod tests {
             reason: LossReason::SpoolDamage,
         };
         ledger.put(key, Entry { extent: Extent::known(u64::MAX, 0), ..Entry::default() });
-        let (request, points) = encode_losses(&ledger, &node(), 7, 9).unwrap();
-        assert_eq!(points, 1);
-        assert_eq!(decoded(&request).into_values().collect::<Vec<_>>(), [i64::MAX]);
+        let mut request = MetricsRequest::default();
+        write_losses(&mut request, &ledger, &node(), 7, 9);
+        assert_eq!(request.points(), 1);
+        assert_eq!(decoded(request.finish()).into_values().collect::<Vec<_>>(), [i64::MAX]);
     }
 }

@@ -39,6 +39,10 @@ pub(super) fn put_fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+pub(super) fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
+    put_fixed64(out, field, value.to_bits());
+}
+
 pub(super) fn put_uint(out: &mut Vec<u8>, field: u32, value: u64) {
     put_key(out, field, VARINT);
     put_varint(out, value);

@@ -1,0 +1,118 @@
+//! What the section `metrics` means: which collectors run, how often, and what of.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hawsepipe_collect::{Choice, Collector, Globs, Options, find, list};
+use hawsepipe_host::HostRoot;
+
+use super::raw::{RawCollector, RawMetrics};
+use super::text::{Span, Text};
+use super::unknown::nearest;
+use super::{Wrong, wrong};
+
+/// Metrics of the node.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) interval: Duration,
+    /// Whether the agent's own are sent too.
+    pub(crate) agent: bool,
+    pub(crate) host: HostRoot,
+    /// The collectors that run.
+    pub(crate) choices: Vec<Choice>,
+}
+
+pub(super) fn resolve(raw: &RawMetrics) -> Result<Option<Metrics>, Wrong> {
+    let interval = interval("metrics.interval", raw.interval)?;
+    if let Some(name) = raw.collectors.keys().find(|name| find(name).is_none()) {
+        return Err(unknown_collector(name));
+    }
+    let mut choices = Vec::new();
+    let none = RawCollector::default();
+    for collector in list() {
+        let raw = raw.collectors.get(collector.name).unwrap_or(&none);
+        let choice = choice(collector, raw, interval)?;
+        if raw.enabled.unwrap_or(collector.default) {
+            choices.push(choice);
+        }
+    }
+    let path = |text: &Text| PathBuf::from(&text.0);
+    let root = Some(path(&raw.root_path)).filter(|path| !path.as_os_str().is_empty());
+    let host = HostRoot::new(path(&raw.proc_path), path(&raw.sys_path), root);
+    Ok(raw.enabled.then_some(Metrics { interval, agent: raw.agent, host, choices }))
+}
+
+fn choice(
+    collector: &'static Collector,
+    raw: &RawCollector,
+    every: Duration,
+) -> Result<Choice, Wrong> {
+    let at = |key: &str| format!("metrics.collectors.{}.{key}", collector.name);
+    let mut choice = Choice::of(collector, every);
+    if let Some(raw) = raw.interval {
+        choice.interval = interval(&at("interval"), raw)?;
+    }
+    for (name, wanted) in &raw.metrics {
+        let metrics = collector.metrics.iter();
+        let Some(place) = metrics.clone().position(|metric| metric.name == name) else {
+            let remedy = match nearest(name, metrics.map(|metric| metric.name)) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "METRICS.md names those that it has".to_owned(),
+            };
+            let reason = format!("the collector {} has no such metric", collector.name);
+            return Err(wrong(at(&format!("metrics.{name}")), reason, remedy));
+        };
+        choice.wanted[place] = *wanted;
+    }
+    choice.options = options(collector, raw)?;
+    Ok(choice)
+}
+
+fn options(collector: &'static Collector, raw: &RawCollector) -> Result<Options, Wrong> {
+    let at = |key: &str| format!("metrics.collectors.{}.{key}", collector.name);
+    let mut options = Options::of(collector);
+    for (key, globs) in [("include", &raw.include), ("exclude", &raw.exclude)] {
+        if !globs.is_empty() && collector.selects.is_none() {
+            let reason = format!("the collector {} has nothing to select", collector.name);
+            return Err(wrong(at(key), reason, "leave it out"));
+        }
+    }
+    let texts = |list: &[Text]| list.iter().map(|text| text.0.clone()).collect::<Vec<_>>();
+    let (include, exclude) = (texts(&raw.include), texts(&raw.exclude));
+    options.select = Globs::new(&include, &exclude).map_err(|error| {
+        let key = if Globs::new(&include, &[]).is_err() { "include" } else { "exclude" };
+        wrong(at(key), error.to_string(), "write globs, for instance \"veth*\"")
+    })?;
+    match (raw.top, collector.top) {
+        (None, _) => {}
+        (Some(top), Some(_)) if top > 0 => options.top = top,
+        (Some(_), Some(_)) => {
+            return Err(wrong(
+                at("top"),
+                "nothing would be told",
+                "write at least 1, or enabled: false",
+            ));
+        }
+        (Some(_), None) => {
+            let reason = format!("the collector {} has no such bound", collector.name);
+            return Err(wrong(at("top"), reason, "leave it out"));
+        }
+    }
+    Ok(options)
+}
+
+fn interval(key: &str, raw: Span) -> Result<Duration, Wrong> {
+    if raw.0.is_zero() {
+        return Err(wrong(key, "it would read without end", "write for instance 15s"));
+    }
+    Ok(raw.0)
+}
+
+fn unknown_collector(name: &str) -> Wrong {
+    let names = || list().iter().map(|collector| collector.name);
+    let remedy = match nearest(name, names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    wrong(format!("metrics.collectors.{name}"), "there is no such collector", remedy)
+}

@@ -1,0 +1,166 @@
+//! What a collector is: a declaration, and a state that reads.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hawsepipe_host::{HostRoot, ReadError};
+
+use crate::collectors;
+use crate::metric::Metric;
+use crate::points::Points;
+use crate::settings::Options;
+use crate::tick::Tick;
+
+/// A collector as its file declares it.
+#[derive(Debug)]
+pub struct Collector {
+    /// Its name, which is its file's and its key in the configuration.
+    pub name: &'static str,
+    /// What it tells, in a few words.
+    pub about: &'static str,
+    /// The files that it reads, as the host names them.
+    pub reads: &'static [&'static str],
+    /// What must be there for it.
+    pub needs: &'static [Need],
+    /// Whether it runs unless the configuration says otherwise.
+    pub default: bool,
+    /// Its metrics.
+    pub metrics: &'static [&'static Metric],
+    /// What `include` and `exclude` select, if it has something to select.
+    pub selects: Option<&'static str>,
+    /// How many of something are told at most unless the configuration says otherwise, if it has such a bound.
+    pub top: Option<usize>,
+    /// Makes its state.
+    pub(crate) new: fn(&Options) -> Box<dyn Collect>,
+}
+
+impl Collector {
+    /// Its metric of that name.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<&'static Metric> {
+        self.metrics.iter().copied().find(|metric| metric.name == name)
+    }
+}
+
+/// What must be there for a collector: a mount, in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// The host's `/proc`.
+    Proc,
+    /// The host's `/sys`.
+    Sys,
+    /// The host's root file system.
+    Root,
+}
+
+impl Need {
+    /// The configuration's key of the place where it is mounted.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Proc => "metrics.procPath",
+            Self::Sys => "metrics.sysPath",
+            Self::Root => "metrics.rootPath",
+        }
+    }
+
+    /// Where it is mounted, if it is.
+    #[must_use]
+    pub fn place(self, host: &HostRoot) -> Option<PathBuf> {
+        match self {
+            Self::Proc => Some(host.proc("")),
+            Self::Sys => Some(host.sys("")),
+            Self::Root => host.file(""),
+        }
+    }
+
+    /// Whether what is mounted there is it.
+    #[must_use]
+    pub fn is_there(self, host: &HostRoot) -> bool {
+        match self {
+            Self::Proc => host.proc("stat").exists(),
+            Self::Sys => host.sys("devices/system").exists(),
+            Self::Root => host.file("etc").is_some_and(|path| path.exists()),
+        }
+    }
+
+    /// The path on the host.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Proc => "/proc",
+            Self::Sys => "/sys",
+            Self::Root => "/",
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path())
+    }
+}
+
+/// What reads, with what it remembers from tick to tick.
+pub(crate) trait Collect: Send {
+    /// Reads once. What was put out before an error counts.
+    ///
+    /// # Errors
+    /// When a source that most of it depends on cannot be read.
+    fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError>;
+}
+
+/// A collector that remembers nothing is a function.
+impl<F> Collect for F
+where
+    F: FnMut(&Tick, &mut Points) -> Result<(), CollectError> + Send,
+{
+    fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
+        self(tick, out)
+    }
+}
+
+/// Why a collector has nothing, or not everything.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CollectError {
+    /// A source cannot be read.
+    #[error("{0}")]
+    Read(Arc<ReadError>),
+    /// What it tells is not to be had on this host, or not from here. No failure: it is said, and not counted.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<ReadError> for CollectError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Arc::new(error))
+    }
+}
+
+impl CollectError {
+    /// For a source that many hosts do not have: that it is missing is no failure there, for `reason`.
+    pub(crate) fn or_unavailable(self, reason: &str) -> Self {
+        match &self {
+            Self::Read(error) if error.is_missing() => {
+                Self::Unavailable(format!("{error}: {reason}"))
+            }
+            _ => self,
+        }
+    }
+}
+
+/// All collectors, by name.
+#[must_use]
+pub fn list() -> &'static [&'static Collector] {
+    collectors::ALL
+}
+
+/// The collector of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Collector> {
+    list().iter().copied().find(|collector| collector.name == name)
+}

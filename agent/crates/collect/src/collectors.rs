@@ -1,0 +1,5 @@
+//! All collectors, as `build.rs` found them in the folder.
+
+use crate::collector::Collector;
+
+include!(concat!(env!("OUT_DIR"), "/collectors.rs"));

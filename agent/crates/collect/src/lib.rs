@@ -1,0 +1,38 @@
+//! Metrics: what is read of a host, when, and what becomes of it.
+//!
+//! In: a host's `/proc` and `/sys` (`hawsepipe-host`), read every few seconds. Out: frames of OTLP metrics in a
+//! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
+//!
+//! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
+//! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
+//! collector declares, with the attributes, the instrument and the type of the declaration; a source file is read
+//! once a tick, whoever needs it; a collector that fails or hangs costs no other its tick; a counter that went back
+//! begins anew and is never a negative rate.
+
+#[macro_use]
+mod metric;
+
+mod census;
+mod collection;
+mod collector;
+mod collectors;
+mod counters;
+mod health;
+mod metrics;
+mod page;
+mod points;
+pub mod reading;
+mod round;
+mod schedule;
+mod settings;
+mod tick;
+mod writer;
+
+pub use collection::{Collection, Status};
+pub use collector::{CollectError, Collector, Need, find, list};
+pub use health::{CollectorStatus, State};
+pub use metric::{Metric, ValueType};
+pub use metrics::Metrics;
+pub use page::page;
+pub use settings::{Choice, Globs, Options, Settings};
+pub use tick::Sources;

@@ -1,0 +1,105 @@
+//! The reference page `agent/docs/METRICS.md`, made of the declarations.
+
+use crate::collector::{Collector, list};
+use crate::metric::Metric;
+
+const HEAD: &str = "\
+# Metrics
+
+What the agent says of its host, by collector. This page is made of the collectors' declarations
+(`agent/crates/collect/src/collectors/`), a test keeps it equal to them, and
+`HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page` writes it anew.
+
+Names, units, types and attributes are those of the OpenTelemetry Collector's hostmetrics receiver, so that what is
+built on them goes on working; where a collector says that names are ours, no receiver of the Collector tells it. A
+*counter* is a cumulative monotonic sum, an *updowncounter* a cumulative sum that is not monotonic. Counters carry
+the time from which they count (the host's boot); one that went back counts from its last point on.
+
+\"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched
+by `metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric
+is sent when both are on. `hawsepipe metrics` shows what they say of this machine.
+
+Everything stands under the scope `hawsepipe`, on a resource with what is known of the node (`host.*`, `os.*`,
+`k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node.
+
+## Where numbers differ from the Collector's
+
+- `system.paging.operations` and `system.paging.faults` count pages and faults; the Collector multiplies them by
+  4096.
+- `system.network.connections` has the kernel's names of states; the Collector adds `FIN_WAIT_1`, `FIN_WAIT_2` and
+  `DELETE`, always 0.
+- `system.disk.*` leaves out devices that have done nothing since boot.
+- `nfs.client.operation.count` has the names of the kernel's own order; the Collector swaps `LAYOUTGET` with
+  `GETDEVICEINFO`, and `LOOKUPP`, `LAYOUTERROR` and `COPY_NOTIFY`.
+- `system.cpu.time` of `idle` and `wait` never goes back by a little, as the kernel's does.
+
+## The agent itself
+
+With `metrics.agent`, what `/metrics` shows of the agent is sent as `hawsepipe.*`: `hawsepipe_logs_read_bytes_total`
+there is `hawsepipe.logs.read` here, in `By`; labels are attributes. `process.cpu.time`, `process.memory.usage`,
+`process.memory.virtual`, `process.threads` and `process.open_file_descriptors` tell of the agent's process. The
+resource has `service.name` `hawsepipe`, its version and, with the chart, its pod. What was lost of logs is
+`hawsepipe.loss.records`, `hawsepipe.loss.bytes` and `hawsepipe.loss.unknown_extent`, whatever `metrics` says.
+";
+
+/// The page.
+#[must_use]
+pub fn page() -> String {
+    let mut out = HEAD.to_owned();
+    list().iter().for_each(|collector| section(&mut out, collector));
+    out
+}
+
+fn section(out: &mut String, collector: &Collector) {
+    let Collector { name, about, reads, needs, default, metrics, selects, top, .. } = collector;
+    let on = if *default { "on" } else { "off" };
+    out.push_str(&format!("\n## {name}\n\n{about}. The collector is {on} by default.\n\n"));
+    let reads: Vec<_> = reads.iter().map(|path| format!("`{path}`")).collect();
+    out.push_str(&format!("- Reads {}.\n", reads.join(", ")));
+    let needs: Vec<_> = needs.iter().map(|need| format!("`{need}` (`{}`)", need.key())).collect();
+    out.push_str(&format!("- Needs the host's {}.\n", needs.join(" and ")));
+    if let Some(what) = selects {
+        out.push_str(&format!("- `include` and `exclude` select {what}.\n"));
+    }
+    if let Some(top) = top {
+        out.push_str(&format!("- `top` bounds how many are told of: {top} by default.\n"));
+    }
+    out.push_str(
+        "\n| metric | instrument | value | unit | attributes | on | what it says |\n|---|---|---|---|---|---|---|\n",
+    );
+    metrics.iter().for_each(|metric| out.push_str(&row(metric)));
+}
+
+fn row(metric: &Metric) -> String {
+    let attributes: Vec<_> = metric.attributes.iter().map(|key| format!("`{key}`")).collect();
+    format!(
+        "| `{}` | {} | {} | `{}` | {} | {} | {} |\n",
+        metric.name,
+        metric.instrument.name(),
+        metric.value.name(),
+        metric.unit,
+        if attributes.is_empty() { "-".to_owned() } else { attributes.join(", ") },
+        if metric.default { "yes" } else { "no" },
+        metric.description(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_page_in_the_docs_is_the_one_that_the_declarations_make() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/METRICS.md");
+        if std::env::var_os("HAWSEPIPE_WRITE_DOCS").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == page(),
+            "agent/docs/METRICS.md differs; run HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page"
+        );
+    }
+}

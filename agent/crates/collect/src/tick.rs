@@ -1,0 +1,173 @@
+//! One tick: the moment, and what was read in it.
+//!
+//! In: the [`Sources`]. Out: readings, each made once, by whoever asks first, and shared by all who ask in the same
+//! tick.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use hawsepipe_host::{HostRoot, ReadError};
+use hawsepipe_model::Attributes;
+use parking_lot::Mutex;
+
+use crate::collector::CollectError;
+
+/// What collectors read from. What is not below `/proc` and `/sys` (the kubelet, the cgroups' pods) is a field here.
+#[derive(Debug)]
+pub struct Sources {
+    /// The host's files.
+    pub host: HostRoot,
+    boot: OnceLock<u64>,
+}
+
+impl Sources {
+    /// Reads from these.
+    #[must_use]
+    pub fn new(host: HostRoot) -> Self {
+        Self { host, boot: OnceLock::new() }
+    }
+
+    /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the
+    /// host's root is mounted: there it is the API server that knows (`PodDirectory::node`).
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::new();
+        attributes.set("os.type", "linux");
+        if self.host.proc("") == Path::new("/proc") {
+            let name = rustix::system::uname();
+            attributes.set("host.name", &*name.nodename().to_string_lossy());
+        }
+        let id = self.host.file("etc/machine-id").map(std::fs::read_to_string);
+        if let Some(Ok(id)) = id {
+            attributes.set("host.id", id.trim());
+        }
+        attributes
+    }
+
+    /// When the host booted, nanoseconds since the epoch: what counters of the kernel count from. It is asked once,
+    /// because the kernel's answer moves with the clock and a start time must not. 0 where it is not known.
+    pub(crate) fn boot_unix_nano(&self) -> u64 {
+        if let Some(boot) = self.boot.get() {
+            return *boot;
+        }
+        let stat = hawsepipe_host::stat::read(&self.host).ok();
+        match stat.and_then(|stat| stat.boot_time) {
+            Some(seconds) => *self.boot.get_or_init(|| seconds.saturating_mul(1_000_000_000)),
+            None => 0,
+        }
+    }
+}
+
+/// A reading, or why there is none; the same for all who ask.
+type Shared<T> = Result<Arc<T>, CollectError>;
+
+/// One tick.
+#[derive(Debug)]
+pub(crate) struct Tick {
+    sources: Arc<Sources>,
+    /// When it began, on a clock that nobody sets.
+    at: Instant,
+    readings: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Tick {
+    /// A tick that begins now.
+    pub(crate) fn new(sources: Arc<Sources>) -> Self {
+        Self { sources, at: Instant::now(), readings: Mutex::default() }
+    }
+
+    /// What is read from.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// When it began, on a clock that nobody sets.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// A reading of the host, by its reader: `tick.read(stat::read)`. The first one who asks reads, others wait for it.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub(crate) fn read<T, F>(&self, reader: F) -> Shared<T>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
+    {
+        // Every function has a type of its own, and that is its key; what it captured would not be in the key.
+        const { assert!(size_of::<F>() == 0, "a reader captures nothing") };
+        let slot = {
+            let mut readings = self.readings.lock();
+            let slot = readings
+                .entry(TypeId::of::<F>())
+                .or_insert_with(|| Arc::new(OnceLock::<Shared<T>>::new()));
+            Arc::clone(slot)
+        };
+        let read = || Ok(Arc::new(reader(&self.sources.host)?));
+        // Outside the lock: a file that hangs holds up those alone who want the same one.
+        match slot.downcast_ref::<OnceLock<Shared<T>>>() {
+            Some(slot) => slot.get_or_init(read).clone(),
+            // A function returns one type.
+            None => read(),
+        }
+    }
+}
+
+/// Nanoseconds since the epoch.
+pub(crate) fn now_unix_nano() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hawsepipe_host::loadavg::{self, LoadAverage};
+
+    use super::*;
+
+    fn tick(folder: &Path) -> Tick {
+        Tick::new(Arc::new(Sources::new(HostRoot::new(folder, folder, None))))
+    }
+
+    #[test]
+    fn a_file_is_read_once_a_tick_whoever_asks() {
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        fn reader(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            READS.fetch_add(1, Ordering::Relaxed);
+            loadavg::read(root)
+        }
+        fn another(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            loadavg::read(root)
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("loadavg");
+        std::fs::write(&file, "1.0 2.0 3.0 1/2 3\n").unwrap();
+        let tick = tick(folder.path());
+        let first = tick.read(reader).unwrap();
+        std::fs::write(&file, "9.0 9.0 9.0 1/2 3\n").unwrap();
+        let second = tick.read(reader).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(READS.load(Ordering::Relaxed), 1);
+        assert_eq!(tick.read(another).unwrap().one_minute, 9.0, "another reader, another reading");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_tried_once_a_tick_too() {
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        fn reader(root: &HostRoot) -> Result<LoadAverage, ReadError> {
+            READS.fetch_add(1, Ordering::Relaxed);
+            loadavg::read(root)
+        }
+        let tick = tick(Path::new("/nowhere"));
+        for _ in 0..2 {
+            assert!(tick.read(reader).unwrap_err().to_string().contains("/nowhere/loadavg"));
+        }
+        assert_eq!(READS.load(Ordering::Relaxed), 1);
+    }
+}
