@@ -140,7 +140,9 @@ fn find_invented(
     }
     for (print, fragment) in &came.fragments {
         let key = (container.clone(), *print);
-        let known = written.fragments.contains(&key) || written.open_ends.contains(&key);
+        let known = [&written.fragments, &written.open_ends, &written.tails]
+            .iter()
+            .any(|set| set.contains(&key));
         let shown = &fragment.shown;
         if truth == Truth::Survivors && fragment.is_beginning {
             verdict.vanished += u64::from(!known);
@@ -230,7 +232,7 @@ mod tests {
         let mut truth = Written::default();
         let container = Container { pod: "a".into(), name: "c".into() };
         for number in written {
-            truth.line(&container, line(*number).as_bytes());
+            truth.line(&container, line(*number).as_bytes(), &[]);
         }
         let mut arrived = Arrived::default();
         for number in came {

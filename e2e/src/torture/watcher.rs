@@ -151,7 +151,7 @@ impl Node {
             for open in folder.files {
                 // The beginning of a line that nobody goes on writing.
                 let (container, open_ends) = (&folder.container, &mut self.written.open_ends);
-                folder.joiner.line(open.restart, &open.rest, |body| {
+                folder.joiner.line(open.restart, &open.rest, |body, _cuts| {
                     open_ends.insert((container.clone(), line::fingerprint(body)));
                 });
             }
@@ -216,7 +216,9 @@ impl Folder {
         let (container, joiner) = (&self.container, &mut self.joiner);
         for (open, (size, _)) in self.files.iter_mut().zip(sizes.iter().rev()) {
             open.read(*size, buffer, written, |restart, line, written| {
-                let known = joiner.line(restart, line, |body| written.line(container, body));
+                let known = joiner.line(restart, line, |body, cuts| {
+                    written.line(container, body, cuts);
+                });
                 if !known {
                     let shown = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
                     written.strange.push(format!("{}: {shown:?}", container.pod));

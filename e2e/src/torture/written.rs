@@ -23,6 +23,8 @@ pub(crate) struct Written {
     pub(crate) fragments: BTreeSet<(Container, u64)>,
     /// Pieces whose last one never came, put together: whoever reads may ship them or not.
     pub(crate) open_ends: BTreeSet<(Container, u64)>,
+    /// What is left of lines in pieces when the file is deleted unread that their beginning is in; by fingerprint.
+    pub(crate) tails: BTreeSet<(Container, u64)>,
     /// What the watcher did not see in time, as sentences. The truth is not known then.
     pub(crate) missed: Vec<String>,
     /// What is no log line, shortened.
@@ -36,8 +38,12 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// A line, joined from its pieces.
-    pub(crate) fn line(&mut self, container: &Container, body: &[u8]) {
+    /// A line, joined from its pieces, and where they begin.
+    pub(crate) fn line(&mut self, container: &Container, body: &[u8], cuts: &[usize]) {
+        for cut in cuts {
+            let tail = line::fingerprint(body.get(*cut..).unwrap_or_default());
+            self.tails.insert((container.clone(), tail));
+        }
         let Some(Line { run, number }) = Line::parse(body) else {
             self.fragments.insert((container.clone(), line::fingerprint(body)));
             return;
