@@ -39,6 +39,8 @@ mod node;
 mod none;
 mod object;
 mod pod;
+mod quantity;
+mod resources;
 mod rights;
 mod selection;
 mod service;
