@@ -20,12 +20,14 @@ mod counters;
 mod health;
 mod metrics;
 mod page;
+mod pods;
 mod points;
 pub mod reading;
 mod round;
 mod schedule;
 mod settings;
 mod tick;
+mod usage;
 mod writer;
 
 pub use collection::{Collection, Status};

@@ -101,7 +101,11 @@ impl Points {
     }
 
     /// What comes now is about `attributes`, beside the node, and its counters count from `start_unix_nano`.
-    pub(crate) fn resource(&mut self, attributes: impl Into<Arc<Attributes>>, start_unix_nano: u64) {
+    pub(crate) fn resource(
+        &mut self,
+        attributes: impl Into<Arc<Attributes>>,
+        start_unix_nano: u64,
+    ) {
         self.resources.push(attributes.into());
         self.start_unix_nano = start_unix_nano;
     }
@@ -127,7 +131,11 @@ impl Points {
     fn view(&self, raw: &Raw) -> View<'_> {
         View {
             metric: raw.metric,
-            resource: raw.resource.checked_sub(1).and_then(|at| self.resources.get(at)).map(Arc::as_ref),
+            resource: raw
+                .resource
+                .checked_sub(1)
+                .and_then(|at| self.resources.get(at))
+                .map(Arc::as_ref),
             start_unix_nano: raw.start_unix_nano,
             time_unix_nano: self.time_unix_nano,
             value: raw.value,
