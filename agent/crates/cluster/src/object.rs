@@ -240,6 +240,24 @@ pub(crate) struct NodeStatus {
     pub(crate) node_info: NodeInfo,
     #[serde(deserialize_with = "or_default")]
     pub(crate) addresses: Vec<NodeAddress>,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) daemon_endpoints: DaemonEndpoints,
+}
+
+/// `status.daemonEndpoints` of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct DaemonEndpoints {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) kubelet_endpoint: DaemonEndpoint,
+}
+
+/// Where a daemon of a node listens.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DaemonEndpoint {
+    #[serde(rename = "Port", deserialize_with = "or_default")]
+    pub(crate) port: u16,
 }
 
 /// `status.nodeInfo` of a node.
@@ -285,7 +303,7 @@ pub(crate) struct List<K> {
 }
 
 /// Takes null for absent: Go writes an empty slice or map without `omitempty` that way.
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -50,7 +50,13 @@ pub(crate) fn read(sources: &Sources) -> Result<Pods, CollectError> {
     let Some(cgroups) = &mut *found else { return Err(CollectError::Unavailable(String::new())) };
     let pods = cgroups.pods()?.into_iter();
     let pods = pods.map(|cgroup| Pod { meta: sources.pods.pod(&cgroup.uid), cgroup });
-    Ok(Pods { pods: pods.collect(), cgroups: cgroups.clone(), expected: sources.pods.expected() })
+    let pods: Vec<_> = pods.collect();
+    if pods.is_empty() && sources.kubelet.is_some() {
+        // Where there is a kubelet there are pods: what is seen here is a namespace of the agent's own.
+        let reason = "no control groups of pods are seen here; is the host's /sys mounted?";
+        return Err(CollectError::Unavailable(reason.to_owned()));
+    }
+    Ok(Pods { pods, cgroups: cgroups.clone(), expected: sources.pods.expected() })
 }
 
 /// What was read, or `None` where this kernel or this host does not have it.

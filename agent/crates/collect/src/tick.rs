@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use hawsepipe_cluster::kubelet::SummarySource;
 use hawsepipe_host::cgroup::Cgroups;
 use hawsepipe_host::{HostRoot, ReadError};
 use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
@@ -24,6 +25,8 @@ pub struct Sources {
     pub(crate) pods: Arc<dyn PodDirectory>,
     /// The host's cgroups, once they are found: where they are does not change.
     pub(crate) cgroups: Mutex<Option<Cgroups>>,
+    /// The node's kubelet, where there is one.
+    pub(crate) kubelet: Option<Arc<dyn SummarySource>>,
     boot: OnceLock<u64>,
 }
 
@@ -38,13 +41,19 @@ impl Sources {
     #[must_use]
     pub fn new(host: HostRoot) -> Self {
         let pods = Arc::new(Nobody::default());
-        Self { host, pods, cgroups: Mutex::default(), boot: OnceLock::new() }
+        Self { host, pods, cgroups: Mutex::default(), kubelet: None, boot: OnceLock::new() }
     }
 
     /// Reads from the same, and knows these pods.
     #[must_use]
     pub fn with_pods(self, pods: Arc<dyn PodDirectory>) -> Self {
         Self { pods, ..self }
+    }
+
+    /// Reads from the same, and from this kubelet.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Option<Arc<dyn SummarySource>>) -> Self {
+        Self { kubelet, ..self }
     }
 
     /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the host's

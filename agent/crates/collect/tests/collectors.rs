@@ -116,7 +116,7 @@ fn at(folder: &Path) -> HostRoot {
 }
 
 /// What is told of pods has tests of its own (`pods.rs`).
-const OF_PODS: [&str; 2] = ["container", "pod"];
+const OF_PODS: [&str; 3] = ["container", "kubelet", "pod"];
 
 /// Every other collector with every metric.
 fn everything() -> Vec<Choice> {
@@ -140,7 +140,8 @@ fn by_series(readings: &[Reading]) -> BTreeMap<String, f64> {
         let value = hawsepipe_collect::reading::as_f64(point.value);
         (format!("{}{{{}}}", point.metric.name, values.join(",")), value)
     });
-    let (all, count) = (named.collect::<Vec<_>>(), readings.iter().map(|it| it.points.len()).sum());
+    let (all, count) =
+        (named.collect::<Vec<_>>(), readings.iter().map(|it| it.points.len()).sum::<usize>());
     let map: BTreeMap<_, _> = all.into_iter().collect();
     assert_eq!(map.len(), count, "a series twice");
     map

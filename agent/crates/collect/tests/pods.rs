@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hawsepipe_cluster::kubelet::{KubeletError, Summary, SummarySource};
 use hawsepipe_collect::reading::{Point, Reading, as_f64, read};
 use hawsepipe_collect::{Choice, CollectError, Sources, find};
 use hawsepipe_host::HostRoot;
@@ -88,6 +89,24 @@ fn checkout() -> Known {
     Known { pods: BTreeMap::from([(UID.to_owned(), Arc::new(meta))]), expected: true }
 }
 
+/// A kubelet.
+enum Answers {
+    Summary,
+    Nothing,
+}
+
+impl SummarySource for Answers {
+    fn summary(&self) -> Result<Summary, KubeletError> {
+        match self {
+            Self::Summary => {
+                let text = include_str!("../../cluster/tests/fixtures/summary.json");
+                Ok(serde_json::from_str(text).unwrap())
+            }
+            Self::Nothing => Err(KubeletError::Unauthorized),
+        }
+    }
+}
+
 /// A copy of one of the recorded trees.
 struct Host(tempfile::TempDir);
 
@@ -118,6 +137,16 @@ impl Host {
         let root = HostRoot::new(self.0.path().join("proc"), self.0.path().join("sys"), None);
         let sources = Sources::new(root).with_pods(Arc::new(known));
         read(sources, &choices.collect::<Vec<_>>(), TICK)
+    }
+
+    fn read_with(&self, kubelet: Answers, collector: &str) -> Reading {
+        let collector = find(collector).unwrap();
+        let wanted = vec![true; collector.metrics.len()];
+        let choice = Choice { wanted, ..Choice::of(collector, Duration::from_secs(15)) };
+        let root = HostRoot::new(self.0.path().join("proc"), self.0.path().join("sys"), None);
+        let sources = Sources::new(root).with_pods(Arc::new(checkout()));
+        let sources = sources.with_kubelet(Some(Arc::new(kubelet)));
+        read(sources, &[choice], Duration::ZERO).remove(0)
     }
 
     fn points(&self, known: Known, collector: &str) -> Vec<Point> {
@@ -334,4 +363,132 @@ fn a_host_without_control_groups_says_so_and_one_without_pods_has_nothing_to_say
         let reading = read(Sources::new(root()), &[choice], Duration::ZERO).remove(0);
         assert!(reading.problem.is_none() && reading.points.is_empty(), "{:?}", reading.problem);
     }
+}
+
+#[test]
+fn the_kubelet_tells_of_the_node_pods_containers_and_volumes_to_the_byte() {
+    let host = Host::of("cgroup-v2-containerd");
+    host.write("proc/uptime", "3660.5 1.0\n");
+    let Reading { points, problem, .. } = host.read_with(Answers::Summary, "kubelet");
+    assert!(problem.is_none(), "{problem:?}");
+    let of_node: Vec<_> = points.iter().filter(|point| point.resource.is_none()).collect();
+    assert!(
+        of_node.iter().all(|point| [0, 1_700_000_000_000_000_000].contains(&point.start_unix_nano))
+    );
+    expect(
+        &series(&of_node),
+        &[
+            ("k8s.node.cpu.time{}", 1800.0),
+            ("k8s.node.cpu.usage{}", 0.25),
+            ("k8s.node.memory.working_set{}", 2e9),
+            ("k8s.node.memory.swap{}", 512.0),
+            ("k8s.node.filesystem.usage{}", 30.0),
+            ("k8s.node.filesystem.inodes.free{}", 7.0),
+            ("k8s.node.image_filesystem.usage{}", 25.0),
+            ("k8s.node.image_filesystem.inodes{}", 11.0),
+            ("k8s.node.network.io{eth0,receive}", 1000.0),
+            ("k8s.node.network.errors{eth0,transmit}", 2.0),
+            ("k8s.node.process.count{}", 812.0),
+            ("k8s.node.uptime{}", 3661.0),
+        ],
+    );
+    let of_pod: Vec<_> = about(&points, "k8s.pod.uid", UID);
+    let has = |point: &&&Point, key: &str| point.resource.as_ref().unwrap().get(key).is_some();
+    let alone: Vec<_> = of_pod
+        .iter()
+        .filter(|it| !has(it, "k8s.container.name") && !has(it, "k8s.volume.name"))
+        .copied()
+        .collect();
+    assert!(alone.iter().all(|point| [0, STARTED - 1].contains(&point.start_unix_nano)));
+    expect(
+        &series(&alone),
+        &[
+            ("k8s.pod.network.io{eth0,transmit}", 222.0),
+            ("k8s.pod.network.errors{eth0,receive}", 0.0),
+            ("k8s.pod.filesystem.usage{}", 12_288.0),
+            ("k8s.pod.filesystem.inodes.used{}", 6.0),
+        ],
+    );
+    let container = about(&points, "container.id", &id("b1"));
+    let resource = container[0].resource.as_ref().unwrap();
+    assert_eq!(resource.get("k8s.container.restart_count"), Some(&Value::Int(1)), "as elsewhere");
+    expect(
+        &series(&container),
+        &[
+            ("container.filesystem.usage{}", 4096.0),
+            ("container.filesystem.capacity{}", 101.0),
+            ("k8s.container.ephemeral_storage.usage{logs}", 8192.0),
+        ],
+    );
+    let claimed = about(&points, "k8s.persistentvolumeclaim.name", "data-checkout");
+    let resource = claimed[0].resource.as_ref().unwrap();
+    assert_eq!(resource.str("k8s.volume.name"), Some("data"));
+    assert_eq!(resource.str("k8s.volume.type"), Some("persistentVolumeClaim"));
+    assert_eq!(resource.str("k8s.pod.name"), Some("checkout-1"));
+    expect(
+        &series(&claimed),
+        &[
+            ("k8s.volume.available{}", 900.0),
+            ("k8s.pod.volume.usage{}", 100.0),
+            ("k8s.volume.inodes.used{}", 10.0),
+        ],
+    );
+    let declared: BTreeSet<_> =
+        find("kubelet").unwrap().metrics.iter().map(|metric| metric.name).collect();
+    let told: BTreeSet<_> = points.iter().map(|point| point.metric.name).collect();
+    assert_eq!(told, declared, "everything that is declared is told");
+}
+
+#[test]
+fn where_control_groups_cannot_be_read_the_kubelet_stands_in_and_that_is_said() {
+    // No control groups, and a namespace of our own in which there are none of pods.
+    for own in [false, true] {
+        let host = Host(tempfile::tempdir().unwrap());
+        host.write("proc/stat", "cpu 1 1 1 1\ncpu0 1 1 1 1\ncpu1 1 1 1 1\nbtime 1700000000\n");
+        host.write("proc/meminfo", "MemTotal: 1000000 kB\n");
+        if own {
+            host.write("sys/fs/cgroup/cgroup.controllers", "cpu\n");
+        }
+        let reading = host.read_with(Answers::Summary, "container");
+        let Some(CollectError::Unavailable(reason)) = &reading.problem else {
+            panic!("{:?}", reading.problem)
+        };
+        assert!(reason.contains("what the kubelet says is told instead"), "{reason}");
+        expect(
+            &series(&about(&reading.points, "container.id", &id("b1"))),
+            &[
+                ("container.cpu.time{}", 12.345_678),
+                ("container.cpu.usage{}", 0.1),
+                ("container.memory.working_set{}", 54_525_952.0),
+                ("k8s.container.cpu_limit_utilization{}", 0.2),
+            ],
+        );
+        let reading = host.read_with(Answers::Summary, "pod");
+        let pod: Vec<_> = about(&reading.points, "k8s.pod.uid", UID);
+        expect(
+            &series(&pod),
+            &[("k8s.pod.cpu.time{}", 12.5), ("k8s.pod.memory_limit_utilization{}", 0.5)],
+        );
+
+        let reading = host.read_with(Answers::Nothing, "container");
+        assert!(reading.points.is_empty());
+        assert!(reading.problem.unwrap().to_string().contains("refuses the token"));
+    }
+}
+
+#[test]
+fn where_control_groups_can_be_read_the_kubelet_is_not_asked_for_what_they_say() {
+    let reading = Host::of("cgroup-v2-containerd").read_with(Answers::Nothing, "container");
+    assert!(reading.problem.is_none(), "{:?}", reading.problem);
+    assert!(!reading.points.is_empty());
+}
+
+#[test]
+fn a_kubelet_that_refuses_is_a_failure_with_a_remedy_and_none_at_all_is_not() {
+    let host = Host::of("cgroup-v2-containerd");
+    let reading = host.read_with(Answers::Nothing, "kubelet");
+    let Some(CollectError::Failed(reason)) = reading.problem else { panic!("it failed") };
+    assert!(reason.contains("it is read again by itself"), "{reason}");
+    let reading = host.read(checkout(), &["kubelet"]).remove(0);
+    assert!(matches!(reading.problem, Some(CollectError::Unavailable(_))));
 }

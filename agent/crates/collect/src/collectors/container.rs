@@ -7,6 +7,7 @@ use hawsepipe_host::diskstats::{self, Disks};
 use hawsepipe_host::pressure::PressureKind;
 
 use crate::collector::{Collect, CollectError, Collector, Need};
+use crate::kubelet::{Of, stand_in};
 use crate::pods::{self, Book, Pod, Pods, run_attributes, there};
 use crate::points::Points;
 use crate::tick::Tick;
@@ -133,7 +134,10 @@ struct At<'a> {
 
 impl Collect for Containers {
     fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
-        let pods = tick.ask(pods::read)?;
+        let pods = match tick.ask(pods::read) {
+            Ok(pods) => pods,
+            Err(error) => return Err(stand_in(&NAMES, &Of::Containers, error, tick, out)),
+        };
         let node = NAMES.capacity(tick, out)?;
         self.book.begin();
         for pod in &pods.pods {

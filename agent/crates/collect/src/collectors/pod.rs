@@ -3,6 +3,7 @@
 use hawsepipe_host::pressure::PressureKind;
 
 use crate::collector::{Collect, CollectError, Collector, Need};
+use crate::kubelet::{Of, stand_in};
 use crate::pods::{self, Book, Pod, Pods, there};
 use crate::points::Points;
 use crate::tick::Tick;
@@ -103,7 +104,10 @@ struct PodsOfNode {
 
 impl Collect for PodsOfNode {
     fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
-        let pods = tick.ask(pods::read)?;
+        let pods = match tick.ask(pods::read) {
+            Ok(pods) => pods,
+            Err(error) => return Err(stand_in(&NAMES, &Of::Pods, error, tick, out)),
+        };
         let node = NAMES.capacity(tick, out)?;
         self.book.begin();
         // A control group without containers is what is left of a pod, or not one yet.
