@@ -78,7 +78,7 @@ impl Admin {
     /// Serves until `cancel`.
     pub(crate) async fn serve(
         self,
-        registry: Registry,
+        registry: Arc<Registry>,
         shown: Arc<dyn Shown>,
         cancel: CancellationToken,
     ) {
@@ -99,7 +99,7 @@ impl Admin {
 
 struct Page {
     looking: Arc<tokio::sync::Mutex<()>>,
-    registry: Registry,
+    registry: Arc<Registry>,
     shown: Arc<dyn Shown>,
 }
 

@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: a running [`Agent`]. Started from the destinations backwards, so that whoever gives has
 //! someone to give to; stopped from the sources forwards, so that what was read is sent.
 
+mod collecting;
 mod metrics;
 mod page;
 
@@ -24,6 +25,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use self::collecting::Queue;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::config::Config;
@@ -111,14 +113,23 @@ impl Agent {
         };
         tokio::spawn(sender.run(cancel.clone()));
         let collecting = cancel.child_token();
-        let queue = Queue { spool: &spool, pods: &pods, codec: &codec };
-        let collectors = start_collectors(&config, &queue, &mut registry, &collecting);
+        let metrics = collect::Metrics::default();
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics };
+        let collectors = queue.start_collectors(&config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);
         let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
         let findings = remembered.findings.clone();
         let settings = log_settings(&config, remembered);
-        let tailer = logs::Tailer::start(settings, sink, pods, codec, log_metrics.clone())?;
+        let registry = Arc::new(registry);
+        queue.start_own_metrics(&config, &registry, &collecting);
+        let tailer = logs::Tailer::start(
+            settings,
+            sink,
+            Arc::clone(&pods),
+            Arc::clone(&codec),
+            log_metrics.clone(),
+        )?;
 
         let shown = Arc::new(Page {
             cluster,
@@ -242,39 +253,6 @@ fn log_settings(config: &Config, remembered: Remembered) -> logs::Settings {
         max_open_files: logs::max_open_files(),
         first_start: remembered.first_start,
     }
-}
-
-/// What collectors are given.
-struct Queue<'a> {
-    spool: &'a Arc<Spool>,
-    pods: &'a Arc<dyn PodDirectory>,
-    codec: &'a Arc<PreferredCodec>,
-}
-
-/// Collectors at work, unless the configuration has none; they tell how they do.
-fn start_collectors(
-    config: &Config,
-    queue: &Queue<'_>,
-    registry: &mut Registry,
-    cancel: &CancellationToken,
-) -> Option<collect::Status> {
-    let chosen = config.metrics.as_ref()?;
-    let settings = collect::Settings {
-        sources: collect::Sources::new(chosen.host.clone()),
-        choices: chosen.choices.clone(),
-        interval: chosen.interval,
-        node_name: config.node_name.clone(),
-        attributes: config.attributes.clone(),
-    };
-    let metrics = collect::Metrics::default();
-    metrics.register(registry);
-    let sink = Arc::new(queue.spool.sampled().clone()) as Arc<dyn FrameSink>;
-    let (pods, codec) = (Arc::clone(queue.pods), Arc::clone(queue.codec));
-    let collection = collect::Collection::new(settings, sink, pods, codec, metrics);
-    let status = collection.status();
-    // It ends by itself once the token is cancelled.
-    tokio::spawn(collection.run(cancel.clone()));
-    Some(status)
 }
 
 fn register_build(registry: &mut Registry) {

@@ -8,6 +8,7 @@ mod app;
 mod commands;
 mod config;
 mod losses;
+mod own_metrics;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! When counters began.
 //!
-//! In: the points of a collector, tick after tick. Out: the same points, each counter with the time from which it counts.
-//! Always: within one start time a series never goes back. A counter that did (its device was taken away and put back, it
-//! wrapped at 32 bits) counts from the moment of its last point on, so that a rate is never negative and nothing is
-//! counted twice.
+//! In: the points of a collector, tick after tick. Out: the same points, each counter with the time from which it
+//! counts. Always: within one start time a series never goes back. A counter that did (its device was taken away and
+//! put back, it wrapped at 32 bits) counts from the moment of its last point on, so that a rate is never negative and
+//! nothing is counted twice.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

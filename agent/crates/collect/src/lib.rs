@@ -3,11 +3,11 @@
 //! In: a host's `/proc` and `/sys` (`hawsepipe-host`) and its kubelet's numbers (`hawsepipe-cluster`), read every few seconds. Out: frames of OTLP metrics in a
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
-//! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to be
-//! edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its collector
-//! declares, with the attributes, the instrument and the type of the declaration; a source file is read once a tick,
-//! whoever needs it; a collector that fails or hangs costs no other its tick; a counter that went back begins anew and is
-//! never a negative rate.
+//! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
+//! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
+//! collector declares, with the attributes, the instrument and the type of the declaration; a source file is read
+//! once a tick, whoever needs it; a collector that fails or hangs costs no other its tick; a counter that went back
+//! begins anew and is never a negative rate.
 
 #[macro_use]
 mod metric;

@@ -50,8 +50,8 @@ impl Metric {
     }
 }
 
-/// Declares the metrics of a collector: a private static for each, and the list `METRICS` of all of them. There is no other
-/// way to make one, so a collector has no metric that is not in its list.
+/// Declares the metrics of a collector: a private static for each, and the list `METRICS` of all of them. There is no
+/// other way to make one, so a collector has no metric that is not in its list.
 ///
 /// ```ignore
 /// metrics! {

@@ -23,7 +23,7 @@ pub struct Metrics {
     pub(crate) skipped: ByCollector,
     pub(crate) points: ByCollector,
     pub(crate) seconds: Family<Of, Counter<f64, AtomicU64>>,
-    pub(crate) dropped: Counter,
+    dropped: Counter,
 }
 
 impl Metrics {
@@ -31,6 +31,11 @@ impl Metrics {
     #[must_use]
     pub fn points_of(&self, collector: &'static str) -> u64 {
         self.points.get_or_create(&Of { collector }).get()
+    }
+
+    /// Counts data points for which the queue had no room; also those of whoever else puts metrics into it.
+    pub fn dropped(&self, points: u64) {
+        self.dropped.inc_by(points);
     }
 
     /// All counters of a collector stand at zero from the start.

@@ -10,14 +10,36 @@ What the agent says of its host, by collector. This page is made of the collecto
 (`agent/crates/collect/src/collectors/`), a test keeps it equal to them, and
 `HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page` writes it anew.
 
-Names, units, types and attributes up to `system.linux.*` and `system.uptime` are those of the OpenTelemetry Collector's
-hostmetrics receiver, so that what is built on them goes on working. A *counter* is a cumulative monotonic sum, an
-*updowncounter* a cumulative sum that is not monotonic. Counters carry the time from which they count (the host's boot);
-one that went back counts from the last point before that.
+Names, units, types and attributes are those of the OpenTelemetry Collector's hostmetrics receiver, so that what is
+built on them goes on working; where a collector says that names are ours, no receiver of the Collector tells it. A
+*counter* is a cumulative monotonic sum, an *updowncounter* a cumulative sum that is not monotonic. Counters carry
+the time from which they count (the host's boot); one that went back counts from its last point on.
 
-\"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched by
-`metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric is
-sent when both are on. `hawsepipe metrics` shows what they say of this machine.
+\"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched
+by `metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric
+is sent when both are on. `hawsepipe metrics` shows what they say of this machine.
+
+Everything stands under the scope `hawsepipe`, on a resource with what is known of the node (`host.*`, `os.*`,
+`k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node.
+
+## Where numbers differ from the Collector's
+
+- `system.paging.operations` and `system.paging.faults` count pages and faults; the Collector multiplies them by
+  4096.
+- `system.network.connections` has the kernel's names of states; the Collector adds `FIN_WAIT_1`, `FIN_WAIT_2` and
+  `DELETE`, always 0.
+- `system.disk.*` leaves out devices that have done nothing since boot.
+- `nfs.client.operation.count` has the names of the kernel's own order; the Collector swaps `LAYOUTGET` with
+  `GETDEVICEINFO`, and `LOOKUPP`, `LAYOUTERROR` and `COPY_NOTIFY`.
+- `system.cpu.time` of `idle` and `wait` never goes back by a little, as the kernel's does.
+
+## The agent itself
+
+With `metrics.agent`, what `/metrics` shows of the agent is sent as `hawsepipe.*`: `hawsepipe_logs_read_bytes_total`
+there is `hawsepipe.logs.read` here, in `By`; labels are attributes. `process.cpu.time`, `process.memory.usage`,
+`process.memory.virtual`, `process.threads` and `process.open_file_descriptors` tell of the agent's process. The
+resource has `service.name` `hawsepipe`, its version and, with the chart, its pod. What was lost of logs is
+`hawsepipe.loss.records`, `hawsepipe.loss.bytes` and `hawsepipe.loss.unknown_extent`, whatever `metrics` says.
 ";
 
 /// The page.

@@ -1,8 +1,8 @@
 //! What a collector puts out in a tick.
 //!
 //! In: values of declared metrics. Out: the points, in the order in which they came. A point costs no allocation: its
-//! attributes' values stand behind each other in one text, their keys are the declaration's. Always: a point belongs to a
-//! metric of this collector that the configuration wants, and its value has the declared type.
+//! attributes' values stand behind each other in one text, their keys are the declaration's. Always: a point belongs
+//! to a metric of this collector that the configuration wants, and its value has the declared type.
 
 use std::sync::Arc;
 
@@ -193,7 +193,7 @@ impl Series<'_> {
             resource: out.resources.len(),
             start_unix_nano: match self.metric.instrument {
                 Instrument::Counter | Instrument::UpDownCounter => out.start_unix_nano,
-                Instrument::Gauge => 0,
+                Instrument::Gauge | Instrument::Histogram => 0,
             },
             value,
             values: first,

@@ -1,7 +1,7 @@
 //! One reading for a person.
 //!
-//! In: the [`Sources`] and what is chosen. Out: every point of every chosen collector, once, of the second of two readings
-//! shortly after each other, so that what is told of a time between two readings is there.
+//! In: the [`Sources`] and what is chosen. Out: every point of every chosen collector, once, of the second of two
+//! readings shortly after each other, so that what is told of a time between two readings is there.
 
 use std::sync::Arc;
 use std::time::Duration;

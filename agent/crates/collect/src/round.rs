@@ -1,8 +1,8 @@
 //! One round: the collectors that are due, read one after the other, and a second worker for the rest when one hangs.
 //!
-//! In: the due collectors, a [`Tick`]. Out: their points, written. Always: a collector that hangs (a dead NFS server, a disk
-//! that does not answer) holds up nobody but itself: what others have read is sent, its own points follow when it has
-//! them. In the usual case there is one worker and one frame.
+//! In: the due collectors, a [`Tick`]. Out: their points, written. Always: a collector that hangs (a dead NFS server,
+//! a disk that does not answer) holds up nobody but itself: what others have read is sent, its own points follow when
+//! it has them. In the usual case there is one worker and one frame.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,7 @@
 //! One tick: the moment, and what was read in it.
 //!
-//! In: the [`Sources`]. Out: readings, each made once, by whoever asks first, and shared by all who ask in the same tick.
+//! In: the [`Sources`]. Out: readings, each made once, by whoever asks first, and shared by all who ask in the same
+//! tick.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -56,8 +57,8 @@ impl Sources {
         Self { kubelet, ..self }
     }
 
-    /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the host's
-    /// root is mounted: there it is the API server that knows (`PodDirectory::node`).
+    /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the
+    /// host's root is mounted: there it is the API server that knows (`PodDirectory::node`).
     #[must_use]
     pub fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
@@ -73,8 +74,8 @@ impl Sources {
         attributes
     }
 
-    /// When the host booted, nanoseconds since the epoch: what counters of the kernel count from. It is asked once, because
-    /// the kernel's answer moves with the clock and a start time must not. 0 where it is not known.
+    /// When the host booted, nanoseconds since the epoch: what counters of the kernel count from. It is asked once,
+    /// because the kernel's answer moves with the clock and a start time must not. 0 where it is not known.
     pub(crate) fn boot_unix_nano(&self) -> u64 {
         if let Some(boot) = self.boot.get() {
             return *boot;

@@ -1,12 +1,14 @@
 //! From points to frames in the queue.
 //!
-//! In: the points of collectors. Out: frames of at most about 1 MiB, in the sink. Always: what the sink does not take is
-//! counted; metrics do not wait.
+//! In: the points of collectors. Out: frames of at most about 1 MiB, in the sink. Always: what the sink does not take
+//! is counted; metrics do not wait.
 
 use std::sync::Arc;
 
 use hawsepipe_model::codec::Compressor;
-use hawsepipe_model::otlp::{self, DataPoint, Instrument, MetricsRequest, encode_entity};
+use hawsepipe_model::otlp::{
+    self, AttributeValue, DataPoint, Instrument, MetricsRequest, encode_entity,
+};
 use hawsepipe_model::{AppendError, Attributes, FrameSink, PodDirectory, PreferredCodec};
 
 use crate::metrics::Metrics;
@@ -80,7 +82,7 @@ impl Writer {
                 time_unix_nano: point.time_unix_nano,
                 value: point.value,
             };
-            self.request.push(data, point.attributes());
+            self.request.push(data, point.attributes().map(typed));
             last = Some(point);
         }
     }
@@ -99,8 +101,16 @@ impl Writer {
             },
             Err(ref error) => error,
         };
-        outlet.metrics.dropped.inc_by(points);
+        outlet.metrics.dropped(points);
         tracing::warn!(points, reason = %dropped, "data points are dropped");
         self.request.clear();
     }
+}
+
+/// Attributes whose values are whole numbers, by their conventions; all others are texts.
+const WHOLE: [&str; 1] = ["onc_rpc.version"];
+
+fn typed<'a>((key, value): (&'a str, &'a str)) -> (&'a str, AttributeValue<'a>) {
+    let number = WHOLE.contains(&key).then(|| value.parse().ok()).flatten();
+    (key, number.map_or(AttributeValue::Str(value), AttributeValue::Int))
 }

@@ -62,6 +62,16 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("proc/1/net/stat/nf_conntrack", "entries searched found\n0000000a 0 1\n0000000a 0 2\n"),
     ("proc/sys/net/netfilter/nf_conntrack_max", "262144\n"),
+    (
+        "proc/1/net/rpc/nfs",
+        "net 30 10 20 2\nrpc 100 3 4\nproc3 22 0 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n\
+         proc4 3 0 11 12\n",
+    ),
+    (
+        "proc/1/net/rpc/nfsd",
+        "rc 1 2 3\nfh 4 0 0 0 0\nio 500 600\nth 8 0\nnet 9 4 5 6\nrpc 70 6 1 2 3\n\
+         proc3 22 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\nproc4 2 1 19\nproc4ops 5 0 0 0 21 22\n",
+    ),
     ("proc/sys/fs/file-nr", "1024 0 9000\n"),
     (
         "proc/pressure/cpu",
@@ -218,6 +228,16 @@ fn the_numbers_are_those_of_the_files() {
         ("system.linux.pressure.time{memory,full}", 6.0),
         ("system.linux.pressure.average{cpu,some,300s}", 0.03),
         ("system.linux.file_handles.count{}", 1024.0),
+        ("nfs.client.net.count{tcp}", 20.0),
+        ("nfs.client.rpc.retransmit.count{}", 3.0),
+        ("nfs.client.procedure.count{3,GETATTR}", 7.0),
+        ("nfs.client.operation.count{4,WRITE}", 12.0),
+        ("nfs.server.procedure.count{4,COMPOUND}", 19.0),
+        ("nfs.server.operation.count{4,CLOSE}", 22.0),
+        ("nfs.server.io{receive}", 500.0),
+        ("nfs.server.rpc.count{client}", 3.0),
+        ("nfs.server.repcache.requests{nocache}", 3.0),
+        ("nfs.server.thread.count{}", 8.0),
         ("process.cpu.time{user}", 10.0),
         ("process.memory.virtual{}", 8192.0),
         ("process.disk.io{write}", 6.0),
@@ -266,7 +286,11 @@ fn a_host_without_any_of_it_costs_each_collector_itself_and_says_why() {
         let name = reading.collector.name;
         let problem = reading.problem.unwrap_or_else(|| panic!("{name} says nothing"));
         let unavailable = matches!(problem, CollectError::Unavailable(_));
-        assert_eq!(unavailable, ["filesystem", "conntrack", "pressure"].contains(&name), "{name}");
+        assert_eq!(
+            unavailable,
+            ["filesystem", "conntrack", "nfs", "pressure"].contains(&name),
+            "{name}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! `/proc/1/net/arp`: the host's IPv4 neighbours, counted. Written by `net/ipv4/arp.c`; read as a stream, a gateway has many.
+//! `/proc/1/net/arp`: the host's IPv4 neighbours, counted. Written by `net/ipv4/arp.c`; read as a stream, a gateway
+//! has many.
 
 use std::collections::BTreeMap;
 

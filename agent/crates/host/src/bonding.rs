@@ -1,4 +1,5 @@
-//! `/sys/class/net/bonding_masters`: interfaces that are made of others. Format: `Documentation/networking/bonding.rst`.
+//! `/sys/class/net/bonding_masters`: interfaces that are made of others. Format:
+//! `Documentation/networking/bonding.rst`.
 
 use crate::error::ReadError;
 use crate::{HostRoot, file};

@@ -1,10 +1,11 @@
 //! Control groups, version 1, version 2 and both at once: which there are for pods and containers, and what they count.
 //!
-//! In: the trees as they are mounted, found in `mountinfo`. Out: pods with their containers ([`Cgroups::pods`]), and what any cgroup used
-//! ([`Cgroups::cpu`], [`memory`](Cgroups::memory), [`io`](Cgroups::io), [`pids`](Cgroups::pids), [`pressure`](Cgroups::pressure),
-//! [`limits`](Cgroups::limits)), the same whichever version it comes from. What always holds: a cgroup has one path, in whichever trees it
-//! is; each resource is read from the tree that has its controller, so that a host that has some in version 1 and some in version 2 (systemd's hybrid
-//! layout) is nothing special; a cgroup that ended since it was listed is [`ReadError::Gone`], a file that this kernel does not have is
+//! In: the trees as they are mounted, found in `mountinfo`. Out: pods with their containers ([`Cgroups::pods`]), and
+//! what any cgroup used ([`Cgroups::cpu`], [`memory`](Cgroups::memory), [`io`](Cgroups::io), [`pids`](Cgroups::pids),
+//! [`pressure`](Cgroups::pressure), [`limits`](Cgroups::limits)), the same whichever version it comes from. What
+//! always holds: a cgroup has one path, in whichever trees it is; each resource is read from the tree that has its
+//! controller, so that a host that has some in version 1 and some in version 2 (systemd's hybrid layout) is nothing
+//! special; a cgroup that ended since it was listed is [`ReadError::Gone`], a file that this kernel does not have is
 //! [`ReadError::Missing`].
 
 mod kube;
@@ -107,7 +108,7 @@ impl Cgroups {
     pub fn memory(&self, path: &CgroupPath) -> Result<MemoryStats, ReadError> {
         let read = match self.place("memory", path) {
             Ok(Place::V1(folder)) => v1::memory(&folder),
-            Ok(Place::V2(folder)) => v2::memory(&folder),
+            Ok(Place::V2(folder)) => v2::memory(&folder, *path == CgroupPath::root()),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
@@ -129,7 +130,8 @@ impl Cgroups {
     /// Processes and threads.
     ///
     /// # Errors
-    /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count them by cgroup, or for the top.
+    /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count them by cgroup,
+    /// or for the top.
     pub fn pids(&self, path: &CgroupPath) -> Result<PidsStats, ReadError> {
         let read = match self.place("pids", path) {
             // The same files in both versions.
@@ -174,8 +176,9 @@ impl Cgroups {
         read.map_err(|error| self.told(path, error))
     }
 
-    /// When the cgroup was made, at the latest: a hint of when its container started. The kernel makes up the times of such a
-    /// folder when it is first looked at (`set_default_inode_attr` in `fs/kernfs/inode.c`), and again once it forgot them.
+    /// When the cgroup was made, at the latest: a hint of when its container started. The kernel makes up the times
+    /// of such a folder when it is first looked at (`set_default_inode_attr` in `fs/kernfs/inode.c`), and again once
+    /// it forgot them.
     ///
     /// # Errors
     /// [`ReadError::Gone`] when the cgroup ended.

@@ -1,8 +1,9 @@
 //! How many connections the host's firewall follows, and how many it can.
 //!
-//! `/proc/1/net/stat/nf_conntrack` is the host's own; `/proc/sys/net` is that of the reader's network namespace, whichever `/proc` it
-//! is read through (`net/sysctl_net.c`). The largest number is one for all namespaces (`nf_conntrack_max`), so that may be read there. Missing
-//! on hosts whose firewall follows nothing. Format: `ct_cpu_seq_show` in `net/netfilter/nf_conntrack_standalone.c`.
+//! `/proc/1/net/stat/nf_conntrack` is the host's own; `/proc/sys/net` is that of the reader's network namespace,
+//! whichever `/proc` it is read through (`net/sysctl_net.c`). The largest number is one for all namespaces
+//! (`nf_conntrack_max`), so that may be read there. Missing on hosts whose firewall follows nothing. Format:
+//! `ct_cpu_seq_show` in `net/netfilter/nf_conntrack_standalone.c`.
 
 use crate::error::{ParseError, Problem, ReadError};
 use crate::{HostRoot, file, text};
@@ -50,8 +51,8 @@ pub fn read(root: &HostRoot) -> Result<Conntrack, ReadError> {
     Ok(Conntrack { max, ..counted })
 }
 
-/// Parses the text of `/proc/net/stat/nf_conntrack`: a line of names, then a line of hexadecimal numbers for each CPU. `entries` is the same in
-/// each.
+/// Parses the text of `/proc/net/stat/nf_conntrack`: a line of names, then a line of hexadecimal numbers for each
+/// CPU. `entries` is the same in each.
 ///
 /// # Errors
 /// When there is no line of numbers.

@@ -1,8 +1,8 @@
 //! How many CPUs there are: `/sys/devices/system/cpu`.
 //!
-//! It is read once: it changes only when a CPU is taken offline, which [`crate::stat`] shows too. `/proc/cpuinfo` is left alone: on
-//! x86 the kernel wakes every CPU to write it (`arch_freq_get_on_cpu`), on a large machine it is hundreds of KiB. Format:
-//! `Documentation/ABI/stable/sysfs-devices-system-cpu`.
+//! It is read once: it changes only when a CPU is taken offline, which [`crate::stat`] shows too. `/proc/cpuinfo` is
+//! left alone: on x86 the kernel wakes every CPU to write it (`arch_freq_get_on_cpu`), on a large machine it is
+//! hundreds of KiB. Format: `Documentation/ABI/stable/sysfs-devices-system-cpu`.
 
 use std::collections::BTreeSet;
 

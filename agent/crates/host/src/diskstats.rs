@@ -18,7 +18,8 @@ pub struct Disks {
     pub skipped: Skipped,
 }
 
-/// A block device or a partition of one. Counters are since boot, or since the device came; before 5.0 the times wrap at 2^32 ms.
+/// A block device or a partition of one. Counters are since boot, or since the device came; before 5.0 the times wrap
+/// at 2^32 ms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disk {
     /// Major number of the device.

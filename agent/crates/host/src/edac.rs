@@ -33,7 +33,8 @@ pub struct MemoryRow {
     pub uncorrected: u64,
 }
 
-/// Reads every memory controller, in order of their numbers. A machine without such memory has no folder, or an empty one.
+/// Reads every memory controller, in order of their numbers. A machine without such memory has no folder, or an empty
+/// one.
 ///
 /// # Errors
 /// When the folder cannot be listed.

@@ -1,4 +1,5 @@
-//! `/proc/sys/kernel/random`: how much entropy the host has. Since 5.18 it is 256 of 256 once it was seeded. Format: `random(4)`.
+//! `/proc/sys/kernel/random`: how much entropy the host has. Since 5.18 it is 256 of 256 once it was seeded. Format:
+//! `random(4)`.
 
 use crate::error::{ParseError, Problem, ReadError};
 use crate::{HostRoot, file};

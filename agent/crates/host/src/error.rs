@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 /// A file of the host that could not be read. Names the file, and for what was not understood the line and the field.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The file is not there, or says nothing: this kernel does not have it, is built without it or has it switched off (pressure answers
-    /// `EOPNOTSUPP` then), or nothing is mounted there.
+    /// The file is not there, or says nothing: this kernel does not have it, is built without it or has it switched
+    /// off (pressure answers `EOPNOTSUPP` then), or nothing is mounted there.
     #[error("{}: not there", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// What the file told about (a process, a cgroup, a device) ended between the moment it was found and the moment it was read.
-    /// No failure: it is not counted as one, and there is nothing to say.
+    /// What the file told about (a process, a cgroup, a device) ended between the moment it was found and the moment
+    /// it was read. No failure: it is not counted as one, and there is nothing to say.
     #[error("{}: gone", path.display())]
     Gone {
         /// The file, or the folder that it was in.
@@ -119,8 +119,8 @@ pub enum Problem {
     Malformed,
 }
 
-/// Lines that were not understood and are left out of a result. Lines of kinds that are unknown (a newer kernel's) are not
-/// counted: there is nothing wrong with them.
+/// Lines that were not understood and are left out of a result. Lines of kinds that are unknown (a newer kernel's)
+/// are not counted: there is nothing wrong with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// How many.

@@ -1,8 +1,9 @@
 //! Reading the kernel's files.
 //!
-//! In: a path. Out: its bytes, lent to a closure, or line by line where a file grows with the host. What always holds: a file is
-//! opened once and read to its end, without asking for its size first (the kernel says 0); a file that the kernel writes in one go is read in
-//! one; the buffer belongs to the thread and is used again; no file makes the process larger than [`MAX_FILE`].
+//! In: a path. Out: its bytes, lent to a closure, or line by line where a file grows with the host. What always
+//! holds: a file is opened once and read to its end, without asking for its size first (the kernel says 0); a file
+//! that the kernel writes in one go is read in one; the buffer belongs to the thread and is used again; no file makes
+//! the process larger than [`MAX_FILE`].
 
 use std::cell::Cell;
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{ParseError, ReadError};
 use crate::text::Fields;
 
-/// The largest file that is read as a whole. The largest known is `/proc/stat` of a machine with thousands of CPUs and interrupts, about
-/// 1 MiB; what is larger is no file of the kernel, and must not cost the node's memory.
+/// The largest file that is read as a whole. The largest known is `/proc/stat` of a machine with thousands of CPUs
+/// and interrupts, about 1 MiB; what is larger is no file of the kernel, and must not cost the node's memory.
 const MAX_FILE: usize = 16 << 20;
 /// What a thread keeps for its next file.
 const KEEP: usize = 256 << 10;
@@ -31,8 +32,8 @@ thread_local! {
 enum End {
     /// When a read gives nothing.
     Nothing,
-    /// When a read gives less than was asked for: true of what the kernel shows as one piece (`seq_file`'s `single_open`, kernfs). Lists
-    /// come in pieces of about a page.
+    /// When a read gives less than was asked for: true of what the kernel shows as one piece (`seq_file`'s
+    /// `single_open`, kernfs). Lists come in pieces of about a page.
     Less,
 }
 

@@ -1,9 +1,10 @@
 //! How full file systems are: `statfs(2)`, which can take for ever.
 //!
-//! In: paths. Out: their space, or that they do not answer. A server that is away holds whoever asks its mount, uninterruptibly, so the question
-//! is asked by a thread of its own. What always holds: the caller waits no longer than the deadline for any mount; a mount that did not
-//! answer is not waited for again until it has answered that question, and holds one thread, never two; there are never more threads than
-//! [`FileSystems::new`] was given. Without trouble there is one.
+//! In: paths. Out: their space, or that they do not answer. A server that is away holds whoever asks its mount,
+//! uninterruptibly, so the question is asked by a thread of its own. What always holds: the caller waits no longer
+//! than the deadline for any mount; a mount that did not answer is not waited for again until it has answered that
+//! question, and holds one thread, never two; there are never more threads than [`FileSystems::new`] was given.
+//! Without trouble there is one.
 
 use std::fmt;
 use std::io;

@@ -1,11 +1,13 @@
-//! What the machine is made of: `/sys/class/dmi`, `/sys/class/nvme`, `/sys/class/watchdog`, and whether SELinux guards it.
+//! What the machine is made of: `/sys/class/dmi`, `/sys/class/nvme`, `/sys/class/watchdog`, and whether SELinux
+//! guards it.
 //!
 //! All of it is read once; it changes when a device comes or goes.
 
 use crate::error::ReadError;
 use crate::{HostRoot, file};
 
-/// What the firmware says of the machine (`Documentation/ABI/testing/sysfs-class-dmi`). Serial numbers are the superuser's alone, and are not read.
+/// What the firmware says of the machine (`Documentation/ABI/testing/sysfs-class-dmi`). Serial numbers are the
+/// superuser's alone, and are not read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
     /// Who made it.

@@ -1,6 +1,7 @@
 //! `/sys/class/hwmon`: the sensors of the machine.
 //!
-//! Format: `Documentation/hwmon/sysfs-interface.rst`. A sensor that cannot be read just now (it sleeps, it is not connected) is left out.
+//! Format: `Documentation/hwmon/sysfs-interface.rst`. A sensor that cannot be read just now (it sleeps, it is not
+//! connected) is left out.
 
 use crate::error::ReadError;
 use crate::{HostRoot, file, text};

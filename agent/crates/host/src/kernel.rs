@@ -1,5 +1,5 @@
-//! Which kernel runs, and what it allows: `/proc/sys/kernel`. The host's name is not here: what a reader sees there is that of its own UTS
-//! namespace.
+//! Which kernel runs, and what it allows: `/proc/sys/kernel`. The host's name is not here: what a reader sees there
+//! is that of its own UTS namespace.
 
 use crate::error::ReadError;
 use crate::{HostRoot, file};

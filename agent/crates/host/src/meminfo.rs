@@ -1,7 +1,7 @@
 //! `/proc/meminfo`: where the host's memory is.
 //!
-//! Format: `proc_meminfo(5)`, written by `fs/proc/meminfo.c`; the `kB` in it are KiB. The same lines, with `Node N` before each,
-//! are in `/sys/devices/system/node/nodeN/meminfo` ([`crate::numa`] reads those).
+//! Format: `proc_meminfo(5)`, written by `fs/proc/meminfo.c`; the `kB` in it are KiB. The same lines, with `Node N`
+//! before each, are in `/sys/devices/system/node/nodeN/meminfo` ([`crate::numa`] reads those).
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::named::Named;

@@ -1,8 +1,9 @@
-//! `/proc/1/mountinfo`: what is mounted where, as the host's first process sees it. `/proc/mounts` would be what the reader sees.
+//! `/proc/1/mountinfo`: what is mounted where, as the host's first process sees it. `/proc/mounts` would be what the
+//! reader sees.
 //!
 //! Format: `proc_pid_mountinfo(5)`. Blanks, tabs, newlines and backslashes in paths are written as octal escapes
-//! (`mangle` in `fs/seq_file.c`). A node has a few mounts for each pod and long lines for overlays, so the file is read as a stream, and a
-//! mount that the caller does not keep costs no allocation.
+//! (`mangle` in `fs/seq_file.c`). A node has a few mounts for each pod and long lines for overlays, so the file is
+//! read as a stream, and a mount that the caller does not keep costs no allocation.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! `/sys/class/net`: what the host's network interfaces are, beside what they did ([`crate::net_dev`]).
 //!
-//! A mount of sysfs shows the interfaces of the network namespace that it was mounted in, so the host's `/sys` shows the host's wherever it is
-//! seen. Format: `Documentation/ABI/testing/sysfs-class-net`.
+//! A mount of sysfs shows the interfaces of the network namespace that it was mounted in, so the host's `/sys` shows
+//! the host's wherever it is seen. Format: `Documentation/ABI/testing/sysfs-class-net`.
 
 use crate::error::ReadError;
 use crate::{HostRoot, file};

@@ -1,7 +1,8 @@
 //! `/proc/1/net/snmp`, `netstat` and `snmp6`: what the host's protocols counted.
 //!
-//! Format: RFC 1213's names, a line of them and a line of values for each protocol; in `snmp6` a name and a value a line. Written by
-//! `net/ipv4/proc.c`, `net/ipv6/proc.c`. Which there are depends on the kernel, so they are kept by name.
+//! Format: RFC 1213's names, a line of them and a line of values for each protocol; in `snmp6` a name and a value a
+//! line. Written by `net/ipv4/proc.c`, `net/ipv6/proc.c`. Which there are depends on the kernel, so they are kept by
+//! name.
 
 use std::ops::Range;
 
@@ -89,7 +90,8 @@ pub fn parse(bytes: &[u8]) -> Result<NetCounters, ParseError> {
     whole(counters)
 }
 
-/// Parses the text of `/proc/net/snmp6`. The protocol is what stands before the `6`, with it (`Ip6`, `Icmp6`, `Udp6`, `UdpLite6`).
+/// Parses the text of `/proc/net/snmp6`. The protocol is what stands before the `6`, with it (`Ip6`, `Icmp6`, `Udp6`,
+/// `UdpLite6`).
 ///
 /// # Errors
 /// When nothing in it is understood.

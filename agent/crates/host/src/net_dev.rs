@@ -1,4 +1,5 @@
-//! `/proc/1/net/dev`: what the host's network interfaces did. Format: `proc_pid_net(5)`, written by `net/core/net-procfs.c`.
+//! `/proc/1/net/dev`: what the host's network interfaces did. Format: `proc_pid_net(5)`, written by
+//! `net/core/net-procfs.c`.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};

@@ -1,7 +1,8 @@
 //! `/proc/1/net/rpc/nfs` and `nfsd`: what the host asked of NFS servers, and what it answered as one.
 //!
-//! Written by `net/sunrpc/stats.c`, `fs/nfsd/stats.c`. A kernel without the module has no file. Names are those of the RFCs, in lower case; how many
-//! there are of each version depends on the kernel, so an operation that is newer than this list is counted and has no name.
+//! Written by `net/sunrpc/stats.c`, `fs/nfsd/stats.c`. A kernel without the module has no file. Names are those of
+//! the RFCs, in lower case; how many there are of each version depends on the kernel, so an operation that is newer
+//! than this list is counted and has no name.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};
@@ -31,7 +32,8 @@ pub struct NfsServer {
     pub net: Net,
     /// Calls.
     pub calls: u64,
-    /// Calls that were refused: of a wrong form, without right, from a client that is not known (`badfmt`, `badauth`, `badclnt`).
+    /// Calls that were refused: of a wrong form, without right, from a client that is not known (`badfmt`, `badauth`,
+    /// `badclnt`).
     pub bad_format: u64,
     /// See `bad_format`.
     pub bad_authentication: u64,
@@ -79,8 +81,8 @@ pub struct Net {
     pub tcp_connections: u64,
 }
 
-/// Calls by version, in the order of [`PROCEDURES_2`], [`PROCEDURES_3`], and for a client [`CLIENT_OPERATIONS`]. Empty for a version that the
-/// kernel does not have.
+/// Calls by version, in the order of [`PROCEDURES_2`], [`PROCEDURES_3`], and for a client [`CLIENT_OPERATIONS`].
+/// Empty for a version that the kernel does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Procedures {
     /// Of version 2.

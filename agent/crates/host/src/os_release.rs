@@ -1,7 +1,7 @@
 //! Which distribution the host has: `/usr/lib/os-release`, `/etc/os-release`. Format: `os-release(5)`.
 //!
-//! The first is tried first: the second is mostly a link to it, and one that begins with `/` would lead out of a host's root that is
-//! mounted elsewhere.
+//! The first is tried first: the second is mostly a link to it, and one that begins with `/` would lead out of a
+//! host's root that is mounted elsewhere.
 
 use std::collections::BTreeMap;
 

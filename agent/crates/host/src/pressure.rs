@@ -1,7 +1,7 @@
 //! `/proc/pressure`: for how long threads waited for CPU, memory, disks and interrupts.
 //!
-//! Format: `Documentation/accounting/psi.rst`; cgroups have the same files. A kernel without it has no folder; one that has it switched off
-//! (`psi=0`) has files that cannot be read: [`ReadError::Missing`] both.
+//! Format: `Documentation/accounting/psi.rst`; cgroups have the same files. A kernel without it has no folder; one
+//! that has it switched off (`psi=0`) has files that cannot be read: [`ReadError::Missing`] both.
 
 use crate::error::{ParseError, Problem, ReadError};
 use crate::{HostRoot, file, text};
@@ -40,7 +40,8 @@ impl PressureKind {
 pub struct Pressure {
     /// At least one thread waited.
     pub some: Option<Stall>,
-    /// Every thread that was not idle waited: nothing was done. For CPUs of the whole host it is 0 by definition (since 5.13).
+    /// Every thread that was not idle waited: nothing was done. For CPUs of the whole host it is 0 by definition
+    /// (since 5.13).
     pub full: Option<Stall>,
 }
 

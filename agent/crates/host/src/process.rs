@@ -1,8 +1,9 @@
 //! `/proc/PID`: the host's processes.
 //!
-//! In: the folder of processes, which changes while it is read. Out: one `stat` line after the other, lent to a closure; counts of
-//! states made of them; details of one process. What always holds: a process that ends between the listing and the reading is no error; a scan
-//! costs an open, a read and a close for each process and keeps nothing of it. Format: `proc_pid_stat(5)` and its neighbours.
+//! In: the folder of processes, which changes while it is read. Out: one `stat` line after the other, lent to a
+//! closure; counts of states made of them; details of one process. What always holds: a process that ends between the
+//! listing and the reading is no error; a scan costs an open, a read and a close for each process and keeps nothing
+//! of it. Format: `proc_pid_stat(5)` and its neighbours.
 
 mod details;
 mod line;

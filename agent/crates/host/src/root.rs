@@ -1,7 +1,7 @@
 //! Where the host's file systems are.
 //!
-//! In: folders. Out: paths, and they are made nowhere else. What always holds: a path that comes out is inside the folder that it was
-//! asked of, whatever a file named it.
+//! In: folders. Out: paths, and they are made nowhere else. What always holds: a path that comes out is inside the
+//! folder that it was asked of, whatever a file named it.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -40,8 +40,8 @@ impl HostRoot {
         inside(&self.sys, path.as_ref())
     }
 
-    /// A file of `/proc/net` as the host sees it. `/proc/net` is a link to `self/net`: the network namespace of whoever reads,
-    /// which in a pod is the pod's own. Process 1 is in the host's.
+    /// A file of `/proc/net` as the host sees it. `/proc/net` is a link to `self/net`: the network namespace of
+    /// whoever reads, which in a pod is the pod's own. Process 1 is in the host's.
     #[must_use]
     pub fn net(&self, path: impl AsRef<Path>) -> PathBuf {
         inside(&inside(&self.proc, Path::new("1/net")), path.as_ref())

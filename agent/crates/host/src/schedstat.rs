@@ -1,4 +1,5 @@
-//! `/proc/schedstat`: for how long each CPU's threads ran and waited. Format: `Documentation/scheduler/sched-stats.rst`.
+//! `/proc/schedstat`: for how long each CPU's threads ran and waited. Format:
+//! `Documentation/scheduler/sched-stats.rst`.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};

@@ -1,7 +1,8 @@
 //! `/proc/1/net/tcp`, `tcp6`, `udp`, `udp6`: the host's sockets, counted.
 //!
-//! A busy host has hundreds of thousands of them, so the files are read as streams and nothing is kept of a line. They show the sockets of the
-//! host's own network namespace; those of pods are in theirs. Format: `Documentation/networking/proc_net_tcp.rst`.
+//! A busy host has hundreds of thousands of them, so the files are read as streams and nothing is kept of a line.
+//! They show the sockets of the host's own network namespace; those of pods are in theirs. Format:
+//! `Documentation/networking/proc_net_tcp.rst`.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};
@@ -157,8 +158,8 @@ impl Queues {
     }
 }
 
-/// `0: 00000000:07E8 00000000:0000 0A 00000000:00000000 …`: state and queues. `None` for the line of headings, and for the blank lines that a
-/// reader sees when sockets go while it reads.
+/// `0: 00000000:07E8 00000000:0000 0A 00000000:00000000 …`: state and queues. `None` for the line of headings, and
+/// for the blank lines that a reader sees when sockets go while it reads.
 fn socket(line: &mut Fields<'_>) -> Option<Result<(u64, Queues), ParseError>> {
     let slot = line.next()?;
     if slot == b"sl" {

@@ -1,4 +1,5 @@
-//! `/proc/1/net/softnet_stat`: what each CPU did with packets that came in. Written by `net/core/net-procfs.c`, in hexadecimal.
+//! `/proc/1/net/softnet_stat`: what each CPU did with packets that came in. Written by `net/core/net-procfs.c`, in
+//! hexadecimal.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};

@@ -1,7 +1,7 @@
 //! `/proc/stat`: what the CPUs did since boot, and the kernel's counters beside it.
 //!
-//! Format: `proc_pid_stat(5)`'s neighbour `proc_stat(5)`, written by `fs/proc/stat.c`. The numbers of a CPU that is offline are not
-//! there; it is left out, not zero.
+//! Format: `proc_pid_stat(5)`'s neighbour `proc_stat(5)`, written by `fs/proc/stat.c`. The numbers of a CPU that is
+//! offline are not there; it is left out, not zero.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::text::{self, Fields};
@@ -41,7 +41,8 @@ pub struct Cpu {
     pub times: CpuTimes,
 }
 
-/// What a CPU spent its time with since boot, in seconds. A state that a kernel does not tell apart (before 2.6.33) is 0.
+/// What a CPU spent its time with since boot, in seconds. A state that a kernel does not tell apart (before 2.6.33)
+/// is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CpuTimes {
     /// Programs at normal priority. Holds `guest`.

@@ -79,7 +79,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What stands before the first `mark`, without blanks around it; the rest is behind the mark. `None` if there is no mark.
+    /// What stands before the first `mark`, without blanks around it; the rest is behind the mark. `None` if there is
+    /// no mark.
     pub(crate) fn until(&mut self, mark: u8) -> Option<&'a [u8]> {
         let at = memchr::memchr(mark, self.rest)?;
         let (before, rest) = (&self.rest[..at], &self.rest[at + 1..]);
@@ -159,7 +160,8 @@ pub(crate) fn hex(word: &[u8]) -> Option<u64> {
     })
 }
 
-/// A number with a fraction. Infinity, what is below zero and what is no number are none: the kernel writes no such thing.
+/// A number with a fraction. Infinity, what is below zero and what is no number are none: the kernel writes no such
+/// thing.
 pub(crate) fn f64(word: &[u8]) -> Option<f64> {
     let number: f64 = str::from_utf8(word).ok()?.parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)

@@ -1,4 +1,5 @@
-//! `/proc/vmstat`: what the host's memory management counted. Written by `mm/vmstat.c`; which fields there are depends on the kernel.
+//! `/proc/vmstat`: what the host's memory management counted. Written by `mm/vmstat.c`; which fields there are
+//! depends on the kernel.
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::named::Named;

@@ -1,5 +1,5 @@
-//! `/sys/fs/xfs/DEVICE/stats/stats`: what each XFS file system did since it was mounted. Format: lines of a name and numbers, explained in
-//! the XFS FAQ ("Runtime stats") and `fs/xfs/xfs_stats.h`.
+//! `/sys/fs/xfs/DEVICE/stats/stats`: what each XFS file system did since it was mounted. Format: lines of a name and
+//! numbers, explained in the XFS FAQ ("Runtime stats") and `fs/xfs/xfs_stats.h`.
 
 use crate::error::{ReadError, Skipped};
 use crate::{HostRoot, file, text};

@@ -1,4 +1,5 @@
-//! `/proc/spl/kstat/zfs/arcstats`: the cache of ZFS. Format: three columns, name, type and value, below two lines of headings (`spl-kstat.c`).
+//! `/proc/spl/kstat/zfs/arcstats`: the cache of ZFS. Format: three columns, name, type and value, below two lines of
+//! headings (`spl-kstat.c`).
 
 use crate::error::{ParseError, Problem, ReadError, Skipped};
 use crate::named::Named;

@@ -13,5 +13,8 @@ mod wire;
 
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
 pub use losses::write_losses;
-pub use metrics::{DataPoint, Instrument, Metric, MetricsRequest, Number, encode_entity};
+pub use metrics::{
+    AttributeValue, DataPoint, HistogramPoint, Instrument, Metric, MetricsRequest, Number,
+    encode_entity,
+};
 pub use wire::WireError;

@@ -1,9 +1,8 @@
 //! `hawsepipe demo`: agent and receiver in this process, on a fresh key, in a temporary folder.
 //!
-//! In: this machine's own pods, if it has any, else three small workloads that write as a container runtime does. Out:
-//! what flows, how to look at it, and at the end whether every line that was written was received, once and in order. The
-//! metrics of this machine flow too.
-//! Always: nothing is left behind.
+//! In: this machine's own pods, if it has any, else three small workloads that write as a container runtime does.
+//! Out: what flows, how to look at it, and at the end whether every line that was written was received, once and in
+//! order. The metrics of this machine flow too. Always: nothing is left behind.
 
 mod compare;
 mod metrics;

@@ -1,7 +1,8 @@
 //! `hawsepipe metrics`: what the collectors say of this machine now, as a table or as JSON.
 //!
 //! In: nothing, or a configuration. Out: one reading, of two shortly after each other, so that what is told of a time
-//! between two is there. Always: what a collector cannot read is said at the end, on stderr, and costs no other its place.
+//! between two is there. Always: what a collector cannot read is said at the end, on stderr, and costs no other its
+//! place.
 
 mod table;
 pub(crate) mod units;

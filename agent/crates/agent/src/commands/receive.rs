@@ -87,7 +87,7 @@ pub(crate) async fn run(args: ReceiveArgs, stop: CancellationToken) -> Result<()
     receiver.register(&mut registry);
     tracing::info!(address = %admin.address(), "admin port listens");
     let page = Arc::new(Page(receiver.handle()));
-    tokio::spawn(admin.serve(registry, page, stop.clone()));
+    tokio::spawn(admin.serve(Arc::new(registry), page, stop.clone()));
     stop.cancelled().await;
     tracing::info!("shutting down");
     receiver.shutdown().await;

@@ -15,6 +15,8 @@ use super::{Wrong, wrong};
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) interval: Duration,
+    /// Whether the agent's own are sent too.
+    pub(crate) agent: bool,
     pub(crate) host: HostRoot,
     /// The collectors that run.
     pub(crate) choices: Vec<Choice>,
@@ -37,7 +39,7 @@ pub(super) fn resolve(raw: &RawMetrics) -> Result<Option<Metrics>, Wrong> {
     let path = |text: &Text| PathBuf::from(&text.0);
     let root = Some(path(&raw.root_path)).filter(|path| !path.as_os_str().is_empty());
     let host = HostRoot::new(path(&raw.proc_path), path(&raw.sys_path), root);
-    Ok(raw.enabled.then_some(Metrics { interval, host, choices }))
+    Ok(raw.enabled.then_some(Metrics { interval, agent: raw.agent, host, choices }))
 }
 
 fn choice(

@@ -217,6 +217,8 @@ pub(super) struct RawMetrics {
     pub(super) enabled: bool,
     /// How often collectors read. Default 15s.
     pub(super) interval: Span,
+    /// Whether the agent's own metrics are sent too. Default true.
+    pub(super) agent: bool,
     /// Where the node's /proc is. Default /proc.
     pub(super) proc_path: Text,
     /// Where the node's /sys is. Default /sys.
@@ -232,6 +234,7 @@ impl Default for RawMetrics {
         Self {
             enabled: true,
             interval: Span(Duration::from_secs(15)),
+            agent: true,
             proc_path: Text("/proc".to_owned()),
             sys_path: Text("/sys".to_owned()),
             root_path: Text("/".to_owned()),

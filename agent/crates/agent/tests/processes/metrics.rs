@@ -69,8 +69,9 @@ fn every_default_metric_of_this_machine_arrives_as_it_is_documented() {
     assert!(sections.len() >= 9, "the page has another form now");
     for (collector, metrics) in sections {
         assert!(!metrics.is_empty(), "{collector}");
-        // A machine may lack swap, disks, pressure, a file system on a disk: then nothing is told, and nothing is wrong.
-        let may_lack = ["paging", "disk", "filesystem", "pressure"].contains(&collector);
+        // A machine may lack swap, disks, pressure, a file system on a disk, NFS: then nothing is told, and nothing
+        // is wrong.
+        let may_lack = ["paging", "disk", "filesystem", "nfs", "pressure"].contains(&collector);
         assert!(state(collector) == "ok" || may_lack, "{collector}: {status:#}");
         for metric in metrics {
             let found = &came[metric.name];
@@ -91,6 +92,41 @@ fn every_default_metric_of_this_machine_arrives_as_it_is_documented() {
     let page = http::get(agent.admin, "/metrics").body;
     assert!(page.contains("hawsepipe_collector_errors_total{collector=\"cpu\"} 0"), "{page}");
     agent.stop();
+}
+
+#[test]
+fn what_the_agent_counts_about_itself_arrives_as_its_metrics_page_shows_it() {
+    let rig = Rig::new();
+    let receiver = rig.receiver();
+    let mut web = rig.pod("web");
+    web.lines(100);
+    let mut agent = rig.agent(&Settings { metrics: ON, ..Settings::to(receiver.grpc) });
+    receiver.wait_for_records(100);
+    let bytes = agent.metric("hawsepipe_logs_read_bytes_total");
+    assert!(bytes > 0);
+    let before = receiver.metrics()["hawsepipe.logs.read"]["points"].as_u64().unwrap_or(0);
+    wait_until("two more ticks arrive", || {
+        receiver.metrics()["hawsepipe.logs.read"]["points"].as_u64() > Some(before + 1)
+    });
+    agent.stop();
+    let came = receiver.metrics();
+    let told = |name: &str| {
+        let of = &came[name];
+        let text = |key: &str| of[key].as_str().unwrap_or_else(|| panic!("no {name}")).to_owned();
+        (text("instrument"), text("value"), text("unit"))
+    };
+    let expected = |instrument: &str, value: &str, unit: &str| {
+        (instrument.to_owned(), value.to_owned(), unit.to_owned())
+    };
+    assert_eq!(told("hawsepipe.logs.read"), expected("counter", "int", "By"));
+    assert_eq!(told("hawsepipe.logs.open_files"), expected("gauge", "int", "1"));
+    assert_eq!(told("hawsepipe.collector.duration"), expected("counter", "double", "s"));
+    assert_eq!(told("hawsepipe.export.request_duration"), expected("histogram", "", "s"));
+    assert_eq!(told("process.cpu.time"), expected("counter", "double", "s"));
+    assert_eq!(told("process.memory.usage"), expected("updowncounter", "int", "By"));
+    let collectors = &came["hawsepipe.collector.errors"]["attributes"];
+    assert_eq!(*collectors, serde_json::json!(["collector"]));
+    assert!(came["hawsepipe.loss.records"].is_null(), "the ledger's, and nothing was lost");
 }
 
 #[test]

@@ -32,8 +32,8 @@ metrics! {
     PHYSICAL: UpDownCounter Int "system.cpu.physical.count" "{cpu}" [] off;
 }
 
-/// A CPU's idle time and its wait for disks are estimates of the kernel's and go back a little now and then; by more than
-/// this, in seconds, only when the CPU was taken offline meanwhile.
+/// A CPU's idle time and its wait for disks are estimates of the kernel's and go back a little now and then; by more
+/// than this, in seconds, only when the CPU was taken offline meanwhile.
 const STEP_BACK: f64 = 3.0;
 
 #[derive(Default)]
@@ -62,8 +62,11 @@ impl Collect for Cpus {
         for (cpu, name) in cpus.iter().zip(&names) {
             let Some(last) = last_of(&self.last, cpu.number) else { continue };
             let whole = cpu.times.sum() - last.sum();
+            // No time passed on it, or it was offline meanwhile.
+            if whole <= 0.0 {
+                continue;
+            }
             for ((state, now), (_, before)) in states(&cpu.times).into_iter().zip(states(last)) {
-                // Nothing is left out where no time passed: 0/0 is no number.
                 utilization.push(((now - before) / whole).clamp(0.0, 1.0), &[name, state]);
             }
         }
@@ -111,15 +114,87 @@ fn hold(now: &mut f64, last: f64) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use hawsepipe_host::HostRoot;
+
     use super::*;
+    use crate::reading::as_f64;
+    use crate::tick::Sources;
+
+    struct Host {
+        folder: tempfile::TempDir,
+        cpus: Cpus,
+        out: Points,
+    }
+
+    impl Host {
+        fn new() -> Self {
+            let wanted = [&TIME, &UTILIZATION];
+            let wanted = METRICS.iter().map(|it| wanted.iter().any(|of| std::ptr::eq(*it, *of)));
+            let out = Points::new(&COLLECTOR, wanted.collect());
+            Self { folder: tempfile::tempdir().unwrap(), cpus: Cpus::default(), out }
+        }
+
+        /// Reads once, when `/proc/stat` says this.
+        fn tick(&mut self, stat: &str) {
+            let folder: &Path = self.folder.path();
+            std::fs::write(folder.join("stat"), format!("cpu 0 0 0 0\n{stat}")).unwrap();
+            let sources = Sources::new(HostRoot::new(folder, folder, None));
+            self.out.begin(1, 1);
+            self.cpus.collect(&Tick::new(Arc::new(sources)), &mut self.out).unwrap();
+        }
+
+        /// What was told of a CPU and a state.
+        fn value(
+            &self,
+            metric: &'static crate::metric::Metric,
+            cpu: &str,
+            state: &str,
+        ) -> Option<f64> {
+            let mut points = self.out.iter().filter(|point| {
+                let values: Vec<_> = point.attributes().map(|(_, value)| value).collect();
+                std::ptr::eq(point.metric, metric) && values == [cpu, state]
+            });
+            points.next().map(|point| as_f64(point.value))
+        }
+    }
 
     #[test]
-    fn a_small_step_back_is_held_and_a_large_one_is_a_new_beginning() {
-        let mut now = 99.5;
-        hold(&mut now, 100.0);
-        assert_eq!(now, 100.0);
-        now = 1.0;
-        hold(&mut now, 100.0);
-        assert_eq!(now, 1.0);
+    fn utilization_is_told_from_the_second_reading_on_and_adds_up() {
+        let mut host = Host::new();
+        host.tick("cpu0 100 0 100 800 0 0 0 0\n");
+        assert_eq!(
+            host.value(&UTILIZATION, "cpu0", "user"),
+            None,
+            "there is nothing to compare with"
+        );
+        host.tick("cpu0 125 0 100 875 0 0 0 0\n");
+        let of = |state| host.value(&UTILIZATION, "cpu0", state).unwrap();
+        assert_eq!((of("user"), of("system"), of("idle")), (0.25, 0.0, 0.75));
+    }
+
+    #[test]
+    fn a_cpu_that_comes_is_told_of_from_its_second_reading_on() {
+        let mut host = Host::new();
+        host.tick("cpu0 1 0 0 0 0 0 0 0\n");
+        host.tick("cpu0 2 0 0 0 0 0 0 0\ncpu1 900 0 0 0 0 0 0 0\n");
+        assert_eq!(host.value(&UTILIZATION, "cpu1", "user"), None);
+        assert_eq!(host.value(&UTILIZATION, "cpu0", "user"), Some(1.0));
+        host.tick("cpu1 1000 0 0 100 0 0 0 0\n");
+        assert_eq!(host.value(&UTILIZATION, "cpu1", "user"), Some(0.5));
+        assert_eq!(host.value(&TIME, "cpu0", "user"), None, "one that is offline is not there");
+    }
+
+    #[test]
+    fn a_small_step_back_of_idle_time_is_held_and_a_large_one_is_not() {
+        let mut host = Host::new();
+        host.tick("cpu0 0 0 0 100000 500 0 0 0\n");
+        host.tick("cpu0 0 0 0 99990 499 0 0 0\n");
+        assert_eq!(host.value(&TIME, "cpu0", "idle"), Some(1000.0));
+        assert_eq!(host.value(&TIME, "cpu0", "wait"), Some(5.0));
+        host.tick("cpu0 0 0 0 10 0 0 0 0\n");
+        assert_eq!(host.value(&TIME, "cpu0", "idle"), Some(0.1));
     }
 }

@@ -71,8 +71,8 @@ fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
 }
 
 /// By the Collector's formulas: `used` is what the kernel does not call available (its feature gate
-/// `UseLinuxMemAvailable`, which is on), before Linux 3.14 what is neither free nor a cache; `cached` holds the slab that
-/// can be given back.
+/// `UseLinuxMemAvailable`, which is on), before Linux 3.14 what is neither free nor a cache; `cached` holds the slab
+/// that can be given back.
 fn states(memory: &Meminfo) -> [(&'static str, Option<u64>); 6] {
     let cached = memory.cached().map(|it| it + memory.slab_reclaimable().unwrap_or(0));
     let caches = memory.buffers().unwrap_or(0) + cached.unwrap_or(0);

@@ -8,8 +8,8 @@ use crate::tick::Tick;
 
 pub(crate) static COLLECTOR: Collector = Collector {
     name: "pressure",
-    about: "For how long threads waited for CPU, memory, disks and interrupts (pressure stall information). No receiver \
-            of the Collector tells it; the names are ours",
+    about: "For how long threads waited for CPU, memory, disks and interrupts (pressure stall information). No \
+            receiver of the Collector tells it; the names are ours",
     reads: &["/proc/pressure"],
     needs: &[Need::Proc],
     default: true,

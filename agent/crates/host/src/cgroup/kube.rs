@@ -1,17 +1,18 @@
 //! The kubelet's part of the trees: from folders' names to pods and containers.
 //!
-//! In: names that the kubelet, systemd and the container runtimes gave. Out: UIDs, classes and container IDs. No runtime is asked. Which
-//! names there are:
+//! In: names that the kubelet, systemd and the container runtimes gave. Out: UIDs, classes and container IDs. No
+//! runtime is asked. Which names there are:
 //!
 //! | driver | cgroup of a pod | of its container |
 //! |---|---|---|
 //! | cgroupfs | `kubepods/burstable/podUID` | `ID`; CRI-O `crio-ID` |
 //! | systemd | `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_I_D.slice` | `cri-containerd-ID.scope`, `crio-ID.scope`, `docker-ID.scope` |
 //!
-//! A pod that is guaranteed has no folder of its class. With the kubelet's `--cgroup-root`, or when a node is itself a container (kind, k3d), all
-//! of it is further down, and systemd writes the slices above into the names (`kubelet-kubepods-burstable-pod….slice`). CRI-O makes
-//! `crio-conmon-ID.scope` for its monitor, which is no container, and crun a cgroup `container` inside the container's: neither is listed.
-//! Sources: `pkg/kubelet/cm` in kubernetes/kubernetes (`cgroup_manager_linux.go`, `pod_container_manager_linux.go`), `getCgroupsPath` in
+//! A pod that is guaranteed has no folder of its class. With the kubelet's `--cgroup-root`, or when a node is itself
+//! a container (kind, k3d), all of it is further down, and systemd writes the slices above into the names
+//! (`kubelet-kubepods-burstable-pod….slice`). CRI-O makes `crio-conmon-ID.scope` for its monitor, which is no
+//! container, and crun a cgroup `container` inside the container's: neither is listed. Sources: `pkg/kubelet/cm` in
+//! kubernetes/kubernetes (`cgroup_manager_linux.go`, `pod_container_manager_linux.go`), `getCgroupsPath` in
 //! containerd's CRI plugin, `internal/config/cgmgr` in cri-o/cri-o.
 
 use super::{CgroupPath, Cgroups, trees};
@@ -45,13 +46,15 @@ pub struct PodCgroup {
 /// A container's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerCgroup {
-    /// The container's ID, as the runtime has it and the pod's status, there with `containerd://` or the like before it.
+    /// The container's ID, as the runtime has it and the pod's status, there with `containerd://` or the like before
+    /// it.
     pub id: Box<str>,
     /// Where it is.
     pub path: CgroupPath,
 }
 
-/// How far down from the top the kubelet's part is looked for: a node in a container with a `--cgroup-root` has it at four.
+/// How far down from the top the kubelet's part is looked for: a node in a container with a `--cgroup-root` has it at
+/// four.
 const DEPTH: usize = 6;
 
 impl Cgroups {
@@ -117,7 +120,8 @@ impl Cgroups {
     }
 }
 
-/// Finds where kubelets have their pods. What is in a pod is not searched: what a container there calls `kubepods` is its own affair.
+/// Finds where kubelets have their pods. What is in a pod is not searched: what a container there calls `kubepods` is
+/// its own affair.
 fn search(
     cgroups: &Cgroups,
     path: &CgroupPath,

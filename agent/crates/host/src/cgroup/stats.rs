@@ -24,8 +24,9 @@ pub struct CpuStats {
 pub struct MemoryStats {
     /// All that is charged to it: programs, cache, and the kernel on its behalf.
     pub usage: u64,
-    /// What cannot be had back easily: usage without the cache that was not used lately, never below 0. This is the kubelet's number, by
-    /// cAdvisor's formula (`setMemoryStats` in `container/libcontainer/handler.go`), and the one that evictions go by.
+    /// What cannot be had back easily: usage without the cache that was not used lately, never below 0. This is the
+    /// kubelet's number, by cAdvisor's formula (`setMemoryStats` in `container/libcontainer/handler.go`), and the one
+    /// that evictions go by.
     pub working_set: u64,
     /// Memory of programs that no file is behind (version 1 `total_rss`, version 2 `anon`).
     pub rss: u64,
@@ -41,8 +42,8 @@ pub struct MemoryStats {
     pub page_faults: u64,
     /// Page faults that waited for a disk.
     pub major_page_faults: u64,
-    /// Processes of it that were killed because its memory ran out, since it was made. `None` where the kernel does not say (version 1
-    /// before 4.13).
+    /// Processes of it that were killed because its memory ran out, since it was made. `None` where the kernel does
+    /// not say (version 1 before 4.13).
     pub oom_kills: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! Where the trees are.
 //!
-//! `mountinfo` says it. Where that cannot be read, or shows none (a container that mounts the host's `/sys` and has another `/proc`), the
-//! places are tried that systemd and every distribution use.
+//! `mountinfo` says it. Where that cannot be read, or shows none (a container that mounts the host's `/sys` and has
+//! another `/proc`), the places are tried that systemd and every distribution use.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ pub enum CgroupMode {
     Hybrid,
 }
 
-/// The controllers of version 1 that are read, and the one by which cgroups are listed first: what has memory is what runs.
+/// The controllers of version 1 that are read, and the one by which cgroups are listed first: what has memory is what
+/// runs.
 const CONTROLLERS: [&str; 5] = ["memory", "cpuacct", "cpu", "pids", "blkio"];
 
 /// The host's cgroups. They are found once: a host does not change its trees while it runs.
@@ -79,7 +80,8 @@ impl Cgroups {
     }
 }
 
-/// The trees that `mountinfo` tells of. Of several mounts of one, the first counts: later ones are parts of it for somebody's container.
+/// The trees that `mountinfo` tells of. Of several mounts of one, the first counts: later ones are parts of it for
+/// somebody's container.
 fn mounted(root: &HostRoot, controllers: &mut [Option<PathBuf>], unified: &mut Option<PathBuf>) {
     let is_cgroup = |fs_type: &str, _: &str| fs_type == "cgroup" || fs_type == "cgroup2";
     let Ok(found) = mounts::read_kept(root, is_cgroup) else { return };

@@ -82,7 +82,8 @@ pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), Rea
     Ok(())
 }
 
-/// Bytes and operations. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the others too.
+/// Bytes and operations. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the
+/// others too.
 pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
     let mut stats = IoStats::default();
     let mut each = |name: &str, is_bytes: bool| {

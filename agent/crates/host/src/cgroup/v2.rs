@@ -30,7 +30,7 @@ pub(super) fn cpu(folder: &Path) -> Result<CpuStats, ReadError> {
     Ok(stats)
 }
 
-pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
+pub(super) fn memory(folder: &Path, is_top: bool) -> Result<MemoryStats, ReadError> {
     let mut stats = MemoryStats::default();
     each_pair(folder.join("memory.stat"), |name, number| match name {
         b"anon" => stats.rss = number,
@@ -41,11 +41,12 @@ pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
         b"pgmajfault" => stats.major_page_faults = number,
         _ => {}
     })?;
-    stats.usage = match required(folder.join("memory.current")) {
-        Ok(usage) => usage,
-        // The top has none. runc, and so the kubelet, take this sum for it (`rootStatsFromMeminfo`): it is what version 1 says.
-        Err(error) if error.is_missing() => stats.rss.saturating_add(stats.cache),
-        Err(error) => return Err(error),
+    stats.usage = if is_top {
+        // The top has no number of its own. runc, and so the kubelet, take this sum for it (`rootStatsFromMeminfo`):
+        // it is what version 1 says.
+        stats.rss.saturating_add(stats.cache)
+    } else {
+        required(folder.join("memory.current"))?
     };
     stats.swap = optional(folder.join("memory.swap.current"));
     let kills = each_pair(folder.join("memory.events"), |name, number| {

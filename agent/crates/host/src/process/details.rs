@@ -3,7 +3,8 @@
 use crate::error::{ParseError, ReadError};
 use crate::{HostRoot, file, text};
 
-/// `/proc/PID/status`. What a kernel does not tell, or not of this process (threads of the kernel have no memory), is `None`.
+/// `/proc/PID/status`. What a kernel does not tell, or not of this process (threads of the kernel have no memory), is
+/// `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Status {
     /// The user that it acts as (effective UID).
@@ -71,7 +72,8 @@ pub fn open_files(root: &HostRoot, pid: u32) -> Result<u64, ReadError> {
     Ok(count)
 }
 
-/// A process's arguments, with a blank between each; empty for threads of the kernel. What is longer than `longest` bytes is cut there.
+/// A process's arguments, with a blank between each; empty for threads of the kernel. What is longer than `longest`
+/// bytes is cut there.
 ///
 /// # Errors
 /// [`ReadError::Gone`] when the process ended.

@@ -43,7 +43,8 @@ const READERS: [Reader; 31] = [
     ("proc/1/net/stat/nf_conntrack", |root| conntrack::read(root).err()),
 ];
 
-/// Files whose lines come and go: an empty one, or one of which nothing is understood, is a host without them, with a count.
+/// Files whose lines come and go: an empty one, or one of which nothing is understood, is a host without them, with a
+/// count.
 const LISTS: [&str; 7] = [
     "proc/1/net/arp",
     "proc/1/mountinfo",

@@ -283,7 +283,7 @@ fn a_cgroup_that_ended_is_gone_and_a_file_that_the_kernel_lacks_is_missing() {
     assert!(cgroups.pressure(&ended, PressureKind::Cpu).is_err_and(gone));
     assert!(cgroups.seen_since(&ended).is_err_and(gone));
     assert!(cgroups.children(&ended).is_err_and(gone));
-    for file in ["io.stat", "cpu.pressure", "pids.current"] {
+    for file in ["io.stat", "cpu.pressure", "pids.current", "memory.current"] {
         fs::remove_file(tree.path(&format!("sys/fs/cgroup{kept}/{file}")))
             .expect("an older kernel");
     }
@@ -291,6 +291,10 @@ fn a_cgroup_that_ended_is_gone_and_a_file_that_the_kernel_lacks_is_missing() {
     assert!(cgroups.io(&kept).is_err_and(missing));
     assert!(cgroups.pressure(&kept, PressureKind::Cpu).is_err_and(missing));
     assert!(cgroups.pids(&kept).is_err_and(missing));
+    assert!(
+        cgroups.memory(&kept).is_err_and(missing),
+        "no number is made up for what is not the top"
+    );
     cgroups.seen_since(&kept).expect("it is there");
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use hawsepipe_host::btrfs::{Allocation, BtrfsDevice};
 use hawsepipe_host::edac::{MemoryController, MemoryRow};
 use hawsepipe_host::hardware::Selinux;
 use hawsepipe_host::hwmon::SensorKind;
@@ -264,6 +265,77 @@ fn file_systems_of_xfs_are_read_by_device() {
 }
 
 #[test]
+fn ports_of_fabrics_are_read_with_their_counters() {
+    let tree = with(&[
+        ("sys/class/infiniband/mlx5_0/ports/1/state", "4: ACTIVE"),
+        ("sys/class/infiniband/mlx5_0/ports/1/phys_state", "5: LinkUp"),
+        ("sys/class/infiniband/mlx5_0/ports/1/rate", "100 Gb/sec (4X EDR)"),
+        ("sys/class/infiniband/mlx5_0/ports/1/counters/port_rcv_data", "1000"),
+        ("sys/class/infiniband/mlx5_0/ports/1/counters/port_xmit_data", "3"),
+        ("sys/class/infiniband/mlx5_0/ports/1/counters/VL15_dropped", "N/A (no PMA)"),
+        ("sys/class/infiniband/mlx5_0/ports/1/hw_counters/out_of_sequence", "7"),
+        ("sys/class/infiniband/mlx5_0/ports/1/hw_counters/lifespan", "12"),
+        ("sys/class/infiniband/mlx5_0/ports/2/state", "1: DOWN"),
+        ("sys/class/infiniband/mlx5_0/ports/2/rate", "2.5 Gb/sec (1X SDR)"),
+        ("sys/class/fc_host/host0/port_state", "Online"),
+        ("sys/class/fc_host/host0/speed", "16 Gbit"),
+        ("sys/class/fc_host/host0/statistics/rx_words", "0x1f"),
+        ("sys/class/fc_host/host0/statistics/nos_count", "0xffffffffffffffff"),
+        ("sys/class/fc_host/host0/statistics/reset_statistics", ""),
+    ]);
+    let ports = infiniband::read(&tree.root()).expect("read");
+    let [first, second] = &ports[..] else { panic!("two: {ports:?}") };
+    assert_eq!(
+        (&*first.device, first.number, first.state.as_deref()),
+        ("mlx5_0", 1, Some("ACTIVE"))
+    );
+    assert_eq!((first.link.as_deref(), first.rate), (Some("LinkUp"), Some(100_000_000_000)));
+    assert_eq!((first.received_bytes(), first.transmitted_bytes()), (Some(4000), Some(12)));
+    assert_eq!(first.iter().count(), 3);
+    assert_eq!(first.get("out_of_sequence"), Some(7));
+    assert_eq!((second.state.as_deref(), second.rate), (Some("DOWN"), Some(2_500_000_000)));
+    let hosts = fibre_channel::read(&tree.root()).expect("read");
+    assert_eq!((&*hosts[0].name, hosts[0].state.as_deref()), ("host0", Some("Online")));
+    assert_eq!(hosts[0].iter().collect::<Vec<_>>(), [("rx_words", 31)]);
+}
+
+#[test]
+fn file_systems_of_btrfs_tell_how_they_share_out_their_disks() {
+    let top = "sys/fs/btrfs/0abb23a9-579b-43e6-ad30-227ef47fcb9d";
+    let tree = Tree::new();
+    for (path, text) in [
+        ("label", "pool"),
+        ("allocation/global_rsv_size", "16777216"),
+        ("allocation/data/total_bytes", "2147483648"),
+        ("allocation/data/bytes_used", "808189952"),
+        ("allocation/data/disk_total", "4294967296"),
+        ("allocation/metadata/total_bytes", "cut"),
+        (
+            "devinfo/10/error_stats",
+            "write_errs 1\nread_errs 2\nflush_errs 3\ncorruption_errs 4\ngeneration_errs 5",
+        ),
+        ("devinfo/2/error_stats", "write_errs 0"),
+    ] {
+        tree.write(&format!("{top}/{path}"), format!("{text}\n"));
+    }
+    tree.write("sys/fs/btrfs/features/big_metadata", "1\n");
+    let all = btrfs::read(&tree.root()).expect("read");
+    let [pool] = &all[..] else { panic!("one: {all:?}") };
+    assert_eq!((&*pool.label, pool.reserve, pool.metadata), ("pool", Some(16 << 20), None));
+    let data = Allocation { total: 2_147_483_648, used: 808_189_952, disk_total: 4_294_967_296 };
+    assert_eq!(pool.data, Some(data));
+    let errors = BtrfsDevice {
+        number: 10,
+        write_errors: 1,
+        read_errors: 2,
+        flush_errors: 3,
+        corruption_errors: 4,
+        generation_errors: 5,
+    };
+    assert_eq!(pool.devices, [BtrfsDevice { number: 2, ..BtrfsDevice::default() }, errors]);
+}
+
+#[test]
 fn the_kernel_and_the_distribution_are_read() {
     let tree = with(&[
         ("proc/sys/kernel/ostype", "Linux"),
@@ -306,6 +378,9 @@ fn a_machine_without_any_of_it_says_so_and_that_is_no_failure() {
         hardware::watchdogs(&root).err(),
         hardware::selinux(&root).err(),
         xfs::read(&root).err(),
+        btrfs::read(&root).err(),
+        infiniband::read(&root).err(),
+        fibre_channel::read(&root).err(),
         kernel::read(&root).err(),
         cpufreq::read(&root).err(),
         cpu_topology::read(&root).err(),

@@ -33,8 +33,8 @@ const METRICS: [Told; 3] = [
     ),
 ];
 
-/// Writes what `ledger` sums up since `start_unix_nano` into `request`, under `resource` (the node, the cluster). It stays
-/// empty when nothing was lost.
+/// Writes what `ledger` sums up since `start_unix_nano` into `request`, under `resource` (the node, the cluster). It
+/// stays empty when nothing was lost.
 pub fn write_losses(
     request: &mut MetricsRequest,
     ledger: &Ledger,

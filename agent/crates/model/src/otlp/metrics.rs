@@ -1,13 +1,14 @@
 //! Metrics, encoded as they are read.
 //!
 //! In: a resource, a [`Metric`], its data points, in that order, as often as need be. Out: an
-//! `ExportMetricsServiceRequest` (opentelemetry-proto v1, `opentelemetry/proto/metrics/v1/metrics.proto`), or a frame of it.
-//! What always holds: sums are cumulative; a metric without points and a resource without metrics leave no trace;
-//! everything stands under the scope `hawsepipe` with the version that wrote it.
+//! `ExportMetricsServiceRequest` (opentelemetry-proto v1, `opentelemetry/proto/metrics/v1/metrics.proto`), or a frame
+//! of it. What always holds: sums are cumulative; a metric without points and a resource without metrics leave no
+//! trace; everything stands under the scope `hawsepipe` with the version that wrote it.
 
 use super::logs::put_attribute;
 use super::wire::{
-    bytes_field_len, close_len, open_len, put_bytes, put_double, put_fixed64, put_len, put_uint,
+    KEY_LEN, bytes_field_len, close_len, open_len, put_bytes, put_double, put_fixed64, put_len,
+    put_uint, varint_len,
 };
 use crate::codec::{CodecError, Compressor};
 use crate::{Attributes, Codec, Frame, Signal};
@@ -18,8 +19,9 @@ const FULL: usize = 1 << 20;
 const CUMULATIVE: u64 = 2;
 /// The scope that everything stands under.
 const SCOPE: &str = "hawsepipe";
-/// The conventions whose names the metrics carry: those of the OpenTelemetry Collector's receivers (`sem_conv_version` in
-/// their `metadata.yaml`). It is said of the scope and not of the resource, whose attributes are newer.
+/// The conventions whose names the metrics carry: those of the OpenTelemetry Collector's receivers
+/// (`sem_conv_version` in their `metadata.yaml`). It is said of the scope and not of the resource, whose attributes
+/// are newer.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.9.0";
 
 /// What kind of series a metric has, by the names of OpenTelemetry's instruments.
@@ -31,6 +33,8 @@ pub enum Instrument {
     UpDownCounter,
     /// Is as it is, and is not added: a gauge.
     Gauge,
+    /// How often values were in which range, cumulative.
+    Histogram,
 }
 
 impl Instrument {
@@ -41,6 +45,7 @@ impl Instrument {
             Self::Counter => "counter",
             Self::UpDownCounter => "updowncounter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -67,6 +72,21 @@ pub enum Number {
     Double(f64),
 }
 
+/// The value of an attribute of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributeValue<'a> {
+    /// A string.
+    Str(&'a str),
+    /// A whole number.
+    Int(i64),
+}
+
+impl<'a> From<&'a str> for AttributeValue<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Str(text)
+    }
+}
+
 /// One value of one series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DataPoint {
@@ -76,6 +96,23 @@ pub struct DataPoint {
     pub time_unix_nano: u64,
     /// The value.
     pub value: Number,
+}
+
+/// One distribution of one series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistogramPoint<'a> {
+    /// When counting began, nanoseconds since the epoch.
+    pub start_unix_nano: u64,
+    /// When it was read.
+    pub time_unix_nano: u64,
+    /// How many values there were.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// The upper bounds of the ranges, in order; the last range has none.
+    pub bounds: &'a [f64],
+    /// How many values were in each range: one more than there are bounds.
+    pub counts: &'a [u64],
 }
 
 /// An `ExportMetricsServiceRequest` under construction. The buffer is used again from request to request.
@@ -134,8 +171,8 @@ impl MetricsRequest {
         self.points
     }
 
-    /// Begins the metrics of a resource, given as [`encode_resource`](super::encode_resource) or [`encode_entity`] made it.
-    /// The resource that is open already goes on.
+    /// Begins the metrics of a resource, given as [`encode_resource`](super::encode_resource) or [`encode_entity`]
+    /// made it. The resource that is open already goes on.
     pub fn begin_resource(&mut self, resource: &[u8]) {
         if self.block.is_some() && self.resource == resource {
             return;
@@ -164,17 +201,23 @@ impl MetricsRequest {
         put_bytes(out, 1, metric.name.as_bytes());
         put_bytes(out, 2, metric.description.as_bytes());
         put_bytes(out, 3, metric.unit.as_bytes());
-        let field = if metric.instrument == Instrument::Gauge { 5 } else { 7 }; // gauge, sum
-        let data = open_len(out, field);
+        let data = open_len(
+            out,
+            match metric.instrument {
+                Instrument::Gauge => 5,
+                Instrument::Counter | Instrument::UpDownCounter => 7,
+                Instrument::Histogram => 9,
+            },
+        );
         let (instrument, points) = (metric.instrument, self.points);
         self.metric = Some(OpenMetric { begin, metric: at, data, instrument, points });
     }
 
     /// Writes one point of the open metric.
-    pub fn push<'a>(
+    pub fn push<'a, V: Into<AttributeValue<'a>>>(
         &mut self,
         point: DataPoint,
-        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+        attributes: impl IntoIterator<Item = (&'a str, V)>,
     ) {
         let out = &mut self.bytes;
         let at = open_len(out, 1); // data_points
@@ -186,13 +229,28 @@ impl MetricsRequest {
             Number::Double(value) => put_double(out, 4, value),
             Number::Int(value) => put_fixed64(out, 6, value.cast_unsigned()),
         }
-        for (key, value) in attributes {
-            let any = bytes_field_len(value.len());
-            put_len(out, 7, bytes_field_len(key.len()) + bytes_field_len(any));
-            put_bytes(out, 1, key.as_bytes());
-            put_len(out, 2, any);
-            put_bytes(out, 1, value.as_bytes());
-        }
+        put_attributes(out, 7, attributes);
+        close_len(out, at);
+        self.points += 1;
+    }
+
+    /// Writes one distribution of the open metric, which is a histogram.
+    pub fn push_histogram<'a, V: Into<AttributeValue<'a>>>(
+        &mut self,
+        point: &HistogramPoint<'_>,
+        attributes: impl IntoIterator<Item = (&'a str, V)>,
+    ) {
+        let out = &mut self.bytes;
+        let at = open_len(out, 1); // data_points
+        put_fixed64(out, 2, point.start_unix_nano);
+        put_fixed64(out, 3, point.time_unix_nano);
+        put_fixed64(out, 4, point.count);
+        put_double(out, 5, point.sum);
+        put_len(out, 6, 8 * point.counts.len());
+        point.counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
+        put_len(out, 7, 8 * point.bounds.len());
+        point.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()));
+        put_attributes(out, 9, attributes);
         close_len(out, at);
         self.points += 1;
     }
@@ -204,9 +262,13 @@ impl MetricsRequest {
             out.truncate(open.begin);
             return;
         }
-        if open.instrument != Instrument::Gauge {
-            put_uint(out, 2, CUMULATIVE);
-            put_uint(out, 3, u64::from(open.instrument == Instrument::Counter));
+        match open.instrument {
+            Instrument::Gauge => {}
+            Instrument::Counter | Instrument::UpDownCounter => {
+                put_uint(out, 2, CUMULATIVE);
+                put_uint(out, 3, u64::from(open.instrument == Instrument::Counter));
+            }
+            Instrument::Histogram => put_uint(out, 2, CUMULATIVE),
         }
         close_len(out, open.data);
         close_len(out, open.metric);
@@ -256,6 +318,27 @@ impl MetricsRequest {
     }
 }
 
+fn put_attributes<'a, V: Into<AttributeValue<'a>>>(
+    out: &mut Vec<u8>,
+    field: u32,
+    attributes: impl IntoIterator<Item = (&'a str, V)>,
+) {
+    for (key, value) in attributes {
+        let value = value.into();
+        let any = match value {
+            AttributeValue::Str(text) => bytes_field_len(text.len()),
+            AttributeValue::Int(number) => KEY_LEN + varint_len(number.cast_unsigned()),
+        };
+        put_len(out, field, bytes_field_len(key.len()) + bytes_field_len(any));
+        put_bytes(out, 1, key.as_bytes());
+        put_len(out, 2, any);
+        match value {
+            AttributeValue::Str(text) => put_bytes(out, 1, text.as_bytes()),
+            AttributeValue::Int(number) => put_uint(out, 3, number.cast_unsigned()),
+        }
+    }
+}
+
 /// Compresses a request of metrics into a frame.
 fn metrics_frame(
     request: &[u8],
@@ -284,8 +367,8 @@ const ENTITIES: [Entity; 4] = [
     Entity("container", "container.id", &["container.image.name", "container.image.tags"]),
 ];
 
-/// Encodes a resource as [`encode_resource`](super::encode_resource) does, and says which of its attributes identify which
-/// entity (host, node, pod, container), as far as they are there.
+/// Encodes a resource as [`encode_resource`](super::encode_resource) does, and says which of its attributes identify
+/// which entity (host, node, pod, container), as far as they are there.
 #[must_use]
 pub fn encode_entity(attributes: &Attributes) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
@@ -308,190 +391,4 @@ pub fn encode_entity(attributes: &Attributes) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
-    use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics};
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use prost::Message;
-
-    use super::*;
-    use crate::codec::decompress;
-    use crate::otlp::encode_resource;
-
-    type Attribute = (String, String);
-    type Point = (u64, u64, Number, Vec<Attribute>);
-    type Written = (String, Vec<(String, Instrument, Vec<Point>)>);
-
-    fn resource(name: &str) -> Vec<u8> {
-        let mut attributes = Attributes::new();
-        attributes.set("host.name", name);
-        encode_resource(&attributes)
-    }
-
-    fn text(value: Option<Any>) -> String {
-        match value {
-            Some(Any::StringValue(text)) => text,
-            other => panic!("no text: {other:?}"),
-        }
-    }
-
-    fn point(point: NumberDataPoint) -> Point {
-        let value = match point.value.unwrap() {
-            Value::AsInt(value) => Number::Int(value),
-            Value::AsDouble(value) => Number::Double(value),
-        };
-        let attributes = point.attributes.into_iter();
-        let attributes = attributes.map(|pair| (pair.key, text(pair.value.unwrap().value)));
-        (point.start_time_unix_nano, point.time_unix_nano, value, attributes.collect())
-    }
-
-    fn read_back(block: ResourceMetrics) -> Written {
-        let name = block.resource.unwrap().attributes.remove(0).value.unwrap().value;
-        let [scope] = <[_; 1]>::try_from(block.scope_metrics).unwrap();
-        let named = scope.scope.unwrap();
-        assert_eq!(
-            (named.name.as_str(), &*named.version),
-            ("hawsepipe", env!("CARGO_PKG_VERSION"))
-        );
-        assert_eq!(scope.schema_url, SCHEMA_URL);
-        let metrics = scope.metrics.into_iter().map(|metric| {
-            assert_eq!((metric.description.as_str(), metric.unit.as_str()), ("words", "By"));
-            let (instrument, points) = match metric.data.unwrap() {
-                Data::Gauge(gauge) => (Instrument::Gauge, gauge.data_points),
-                Data::Sum(sum) => {
-                    assert_eq!(sum.aggregation_temporality, 2);
-                    let up = sum.is_monotonic;
-                    let kind = if up { Instrument::Counter } else { Instrument::UpDownCounter };
-                    (kind, sum.data_points)
-                }
-                other => panic!("neither: {other:?}"),
-            };
-            (metric.name, instrument, points.into_iter().map(point).collect())
-        });
-        (text(name), metrics.collect())
-    }
-
-    fn number() -> impl Strategy<Value = Number> {
-        prop_oneof![any::<i64>().prop_map(Number::Int), (-1e9..1e9).prop_map(Number::Double)]
-    }
-
-    fn instrument() -> impl Strategy<Value = Instrument> {
-        prop_oneof![
-            Just(Instrument::Counter),
-            Just(Instrument::UpDownCounter),
-            Just(Instrument::Gauge)
-        ]
-    }
-
-    fn written() -> impl Strategy<Value = Vec<Written>> {
-        let attributes = vec(("[a-z.]{1,9}", "[a-z0]{0,200}"), 0..3);
-        let points = vec((0..9_u64, any::<u64>(), number(), attributes), 0..4);
-        vec(("[ab]", vec(("[a-z.]{1,9}", instrument(), points), 0..4)), 0..5)
-    }
-
-    /// What stands behind each other under one resource is one block; what is empty is not there.
-    fn expected(written: &[Written]) -> Vec<Written> {
-        let mut blocks: Vec<Written> = Vec::new();
-        for (name, metrics) in written {
-            let metrics = metrics.iter().filter(|(_, _, points)| !points.is_empty()).cloned();
-            match blocks.last_mut().filter(|(last, _)| last == name) {
-                Some((_, before)) => before.extend(metrics),
-                None => blocks.push((name.clone(), metrics.collect())),
-            }
-        }
-        blocks.retain(|(_, metrics)| !metrics.is_empty());
-        blocks
-    }
-
-    proptest! {
-        #[test]
-        fn prop_metrics_read_back_as_they_were_written(written in written()) {
-            let mut request = MetricsRequest::default();
-            for (name, metrics) in &written {
-                request.begin_resource(&resource(name));
-                for (name, instrument, points) in metrics {
-                    let metric =
-                        Metric { name, description: "words", unit: "By", instrument: *instrument };
-                    request.begin_metric(&metric);
-                    for (start, time, value, attributes) in points {
-                        let point = DataPoint {
-                            start_unix_nano: *start, time_unix_nano: *time, value: *value,
-                        };
-                        request.push(point, attributes.iter().map(|(k, v)| (&**k, &**v)));
-                    }
-                }
-            }
-            let decoded = ExportMetricsServiceRequest::decode(request.finish()).unwrap();
-            let found: Vec<_> = decoded.resource_metrics.into_iter().map(read_back).collect();
-            // Blocks of one resource may stand apart where there was an empty one between them.
-            prop_assert_eq!(expected(&found), expected(&expected(&written)));
-        }
-    }
-
-    fn one_point(request: &mut MetricsRequest) {
-        let instrument = Instrument::Gauge;
-        let metric = Metric { name: "a", description: "words", unit: "By", instrument };
-        let value = Number::Int(1);
-        request.begin_resource(&resource("n"));
-        request.begin_metric(&metric);
-        request.push(DataPoint { start_unix_nano: 0, time_unix_nano: 1, value }, [("k", "v")]);
-    }
-
-    #[test]
-    fn a_request_becomes_a_frame_and_is_empty_then() {
-        let mut request = MetricsRequest::default();
-        let mut compressor = Compressor::new().unwrap();
-        assert!(request.frame(Codec::Zstd, &mut compressor).unwrap().is_none());
-        for _ in 0..2 {
-            one_point(&mut request);
-            let frame = request.frame(Codec::Zstd, &mut compressor).unwrap().unwrap();
-            assert_eq!((frame.signal, frame.records), (Signal::Metrics, 1));
-            assert!(request.is_empty() && request.finish().is_empty());
-            let plain = decompress(Codec::Zstd, &frame.payload, frame.uncompressed_len).unwrap();
-            assert_eq!(plain.len(), frame.uncompressed_len);
-            let decoded = ExportMetricsServiceRequest::decode(&*plain).unwrap();
-            assert_eq!(decoded.resource_metrics.len(), 1);
-        }
-    }
-
-    #[test]
-    fn a_request_is_full_at_about_the_size_of_a_frame() {
-        let mut request = MetricsRequest::default();
-        while !request.is_full() {
-            one_point(&mut request);
-        }
-        assert!((FULL..FULL + 1024).contains(&request.len()));
-    }
-
-    #[test]
-    fn a_resource_names_the_entities_whose_identity_it_holds() {
-        let mut attributes = Attributes::new();
-        attributes.set("host.id", "1");
-        attributes.set("host.name", "n");
-        attributes.set("k8s.node.name", "n");
-        attributes.set("k8s.pod.uid", "2");
-        let mut request = MetricsRequest::default();
-        let encoded = encode_entity(&attributes);
-        request.begin_resource(&encoded);
-        let metric = Metric { name: "a", description: "", unit: "", instrument: Instrument::Gauge };
-        request.begin_metric(&metric);
-        let value = Number::Double(1.5);
-        request.push(DataPoint { start_unix_nano: 0, time_unix_nano: 1, value }, []);
-        let decoded = ExportMetricsServiceRequest::decode(request.finish()).unwrap();
-        let resource = decoded.resource_metrics[0].resource.clone().unwrap();
-        assert_eq!(resource.attributes.len(), 4);
-        let refs = resource.entity_refs.iter().map(|entity| {
-            (entity.r#type.as_str(), entity.id_keys.clone(), entity.description_keys.clone())
-        });
-        let list = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let expected = vec![
-            ("host", list(&["host.id"]), list(&["host.name"])),
-            ("k8s.pod", list(&["k8s.pod.uid"]), list(&[])),
-        ];
-        assert_eq!(refs.collect::<Vec<_>>(), expected, "a node without its UID is no entity");
-    }
-}
+mod tests;

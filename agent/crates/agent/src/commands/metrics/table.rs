@@ -1,5 +1,5 @@
-//! A reading as a table: a block for each metric, a row for each thing that it tells of, a column for each of its states or
-//! directions.
+//! A reading as a table: a block for each metric, a row for each thing that it tells of, a column for each of its
+//! states or directions.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,8 @@ pub(super) fn by_metric(points: &[Point]) -> impl Iterator<Item = (&'static Metr
     order.into_iter().filter_map(move |metric| Some((metric, of.remove(metric.name)?)))
 }
 
-/// Whether there is anything to see in the row of a point: of several states of a thing, all are shown if one is not zero.
+/// Whether there is anything to see in the row of a point: of several states of a thing, all are shown if one is not
+/// zero.
 fn is_moving(point: &Point, all: &[Point]) -> bool {
     let thing = |point: &Point| point.attributes.len().saturating_sub(1);
     let same = |other: &&Point| {

@@ -1,0 +1,67 @@
+//! The collectors of the node's metrics, and of the agent's own, put to work.
+
+use std::sync::Arc;
+
+use hawsepipe_collect as collect;
+use hawsepipe_model::{FrameSink, PodDirectory, PreferredCodec};
+use hawsepipe_spool::Spool;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::own_metrics;
+
+/// Where metrics go, and who knows the node.
+pub(super) struct Queue<'a> {
+    pub(super) spool: &'a Arc<Spool>,
+    pub(super) pods: &'a Arc<dyn PodDirectory>,
+    pub(super) codec: &'a Arc<PreferredCodec>,
+    pub(super) metrics: collect::Metrics,
+}
+
+impl Queue<'_> {
+    /// Collectors at work until `cancel`, unless the configuration has none; they tell how they do.
+    pub(super) fn start_collectors(
+        &self,
+        config: &Config,
+        registry: &mut Registry,
+        cancel: &CancellationToken,
+    ) -> Option<collect::Status> {
+        let chosen = config.metrics.as_ref()?;
+        let settings = collect::Settings {
+            sources: collect::Sources::new(chosen.host.clone()),
+            choices: chosen.choices.clone(),
+            interval: chosen.interval,
+            node_name: config.node_name.clone(),
+            attributes: config.attributes.clone(),
+        };
+        self.metrics.register(registry);
+        let sink = Arc::new(self.spool.sampled().clone()) as Arc<dyn FrameSink>;
+        let (pods, codec) = (Arc::clone(self.pods), Arc::clone(self.codec));
+        let collection =
+            collect::Collection::new(settings, sink, pods, codec, self.metrics.clone());
+        let status = collection.status();
+        tokio::spawn(collection.run(cancel.clone()));
+        Some(status)
+    }
+
+    /// Sends what stands in `registry` until `cancel`, unless the configuration does not want it.
+    pub(super) fn start_own_metrics(
+        &self,
+        config: &Config,
+        registry: &Arc<Registry>,
+        cancel: &CancellationToken,
+    ) {
+        let Some(metrics) = config.metrics.as_ref().filter(|metrics| metrics.agent) else { return };
+        let sender = own_metrics::Sender {
+            registry: Arc::clone(registry),
+            metrics: self.metrics.clone(),
+            spool: Arc::clone(self.spool),
+            codec: Arc::clone(self.codec),
+            pods: Arc::clone(self.pods),
+            attributes: config.attributes.clone(),
+            interval: metrics.interval,
+        };
+        tokio::spawn(sender.run(cancel.clone()));
+    }
+}
