@@ -80,6 +80,14 @@ impl KubeletSettings {
             service_account: SERVICE_ACCOUNT.into(),
         }
     }
+
+    /// Whether this is an endpoint.
+    ///
+    /// # Errors
+    /// [`KubeletError::NoEndpoint`] if it is none.
+    pub fn check_endpoint(text: &str) -> Result<(), KubeletError> {
+        Endpoint::parse(text).map(drop)
+    }
 }
 
 /// The kubelet of this node.

@@ -13,9 +13,7 @@ pub enum KubeletError {
     )]
     NoAddress,
     /// The configured endpoint is none.
-    #[error(
-        "metrics.kubelet.endpoint: `{endpoint}` is none; write for instance https://10.0.0.5:10250"
-    )]
+    #[error("`{endpoint}` is no endpoint of a kubelet; write for instance https://10.0.0.5:10250")]
     NoEndpoint {
         /// What is written.
         endpoint: String,
