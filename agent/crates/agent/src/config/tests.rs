@@ -46,9 +46,8 @@ fn the_smallest_config_has_every_default() {
 #[test]
 fn the_kubelet_is_asked_where_there_is_a_cluster_or_an_endpoint_and_nowhere_else() {
     let metrics = |text: &str| parse(&format!("{SMALLEST}{text}")).map(|it| it.metrics.unwrap());
-    let runs = |metrics: &super::Metrics| {
-        metrics.choices.iter().any(|choice| choice.collector.name == "kubelet")
-    };
+    let runs =
+        |metrics: &Metrics| metrics.choices.iter().any(|choice| choice.collector.name == "kubelet");
     let none = metrics("").unwrap();
     assert!(none.kubelet.is_none() && !runs(&none), "kubernetes.source is none");
     let text = "

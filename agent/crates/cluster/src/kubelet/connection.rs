@@ -31,7 +31,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     pub(super) fn parse(text: &str) -> Result<Self, KubeletError> {
         let none = || KubeletError::NoEndpoint { endpoint: text.to_owned() };
-        let uri: Uri = text.parse().map_err(|_| none())?;
+        let uri: Uri = text.parse().map_err(|_error| none())?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -79,7 +79,7 @@ impl Connection {
         let tcp = tcp.map_err(failed)?;
         let Some(tls) = tls else { return Self::speak(endpoint, tcp).await };
         let name = ServerName::try_from(endpoint.host.clone())
-            .map_err(|_| KubeletError::NoEndpoint { endpoint: endpoint.host.clone() })?;
+            .map_err(|_error| KubeletError::NoEndpoint { endpoint: endpoint.host.clone() })?;
         match TlsConnector::from(tls).connect(name, tcp).await {
             Ok(stream) => Self::speak(endpoint, stream).await,
             Err(error) => {
@@ -118,14 +118,14 @@ impl Connection {
         let endpoint = &self.endpoint;
         let mut request = Request::new(Empty::new());
         let odd = || KubeletError::NoEndpoint { endpoint: endpoint.authority() };
-        *request.uri_mut() = path.parse().map_err(|_| odd())?;
-        let host = HeaderValue::try_from(endpoint.authority()).map_err(|_| odd())?;
+        *request.uri_mut() = path.parse().map_err(|_error| odd())?;
+        let host = HeaderValue::try_from(endpoint.authority()).map_err(|_error| odd())?;
         request.headers_mut().insert(HOST, host);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(token) = token {
             // A token with a line break in it is none.
             let value = HeaderValue::try_from(format!("Bearer {token}"));
-            let mut value = value.map_err(|_| KubeletError::Unauthorized)?;
+            let mut value = value.map_err(|_error| KubeletError::Unauthorized)?;
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }

@@ -88,7 +88,8 @@ impl Verifier {
         by_address.or_else(|error| {
             let Some(name) = &self.node_name else { return Err(error) };
             // What is told is what is wrong with the address.
-            by.verify_server_cert(certificate, intermediates, name, &[], now).map_err(|_| error)
+            by.verify_server_cert(certificate, intermediates, name, &[], now)
+                .map_err(|_by_name| error)
         })
     }
 }
