@@ -8,6 +8,11 @@ what the agent sees.
 {{- if ne .Values.kubernetes.source "none" }}yes{{ end -}}
 {{- end -}}
 
+{{- /* Whether it talks to the node's kubelet. */ -}}
+{{- define "hawsepipe.agent.usesKubelet" -}}
+{{- if and .Values.metrics.enabled (include "hawsepipe.agent.usesApi" .) }}yes{{ end -}}
+{{- end -}}
+
 {{- /* Container logs belong to root, mode 0640: uid 0 reads them without any capability. */ -}}
 {{- define "hawsepipe.agent.podSecurityContext" -}}
 {{- $profiles := dict "logs" (dict "runAsUser" 0 "runAsGroup" 0 "runAsNonRoot" false "seccompProfile" (dict "type" "RuntimeDefault")) -}}
@@ -28,6 +33,10 @@ what the agent sees.
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: POD_UID
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+{{- if include "hawsepipe.agent.usesKubelet" . }}
+- name: NODE_IP
+  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -101,6 +101,7 @@ fn rights(cluster: &Cluster) -> Result<()> {
             " nodes [] watch",
             " namespaces [kube-system] get",
             "batch jobs [] get",
+            " nodes/stats [] get",
         ]
         .map(String::from);
         let allowed: BTreeSet<&String> = allowed.iter().collect();

@@ -26,6 +26,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use self::collecting::Queue;
+pub(crate) use self::collecting::kubelet;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::config::{self, Config};
@@ -114,7 +115,10 @@ impl Agent {
         tokio::spawn(sender.run(cancel.clone()));
         let collecting = cancel.child_token();
         let metrics = collect::Metrics::default();
-        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics };
+        let index = cluster.as_ref().map(Cluster::index);
+        let kubelet = config.metrics.as_ref().and_then(|metrics| kubelet(metrics, index));
+        let kept = kubelet.clone();
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics, kubelet };
         let collectors = queue.start_collectors(&config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         log_metrics.register(&mut registry);
@@ -135,6 +139,7 @@ impl Agent {
             cluster,
             destinations: handles,
             collectors,
+            kubelet: kept,
             spool: Arc::clone(&spool),
             spool_path: config.spool.path,
             findings,

@@ -175,7 +175,8 @@ impl Config {
         let destinations = destinations.collect::<Result<_, Wrong>>()?;
         let kubernetes = kubernetes(&raw.kubernetes)?;
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
-        let metrics = metrics::resolve(&raw.metrics)?;
+        let node_name = kubernetes.as_ref().map(|settings| settings.node_name.as_str());
+        let metrics = metrics::resolve(&raw.metrics, node_name)?;
         let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;
         let admin = listen.parse().map_err(|_error| {

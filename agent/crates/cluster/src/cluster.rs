@@ -261,6 +261,7 @@ impl Sink<Node> for NodeSink {
     }
 
     fn apply(&mut self, node: Node) {
+        self.index.set_kubelet(node::kubelet(&node));
         self.index.set_node(node::attributes(&node));
     }
 

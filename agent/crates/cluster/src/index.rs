@@ -66,6 +66,7 @@ struct Entry {
 struct NodeState {
     node: Attributes,
     cluster_uid: String,
+    kubelet: Option<(String, Option<u16>)>,
     meta: Arc<NodeMeta>,
 }
 
@@ -161,6 +162,16 @@ impl PodIndex {
         let mut state = self.node.write();
         state.node = node;
         state.rebuild();
+    }
+
+    /// Where the node's kubelet listens.
+    pub(crate) fn set_kubelet(&self, kubelet: Option<(String, Option<u16>)>) {
+        self.node.write().kubelet = kubelet;
+    }
+
+    /// Where the node's kubelet listens, and at which port if the node says it.
+    pub(crate) fn kubelet(&self) -> Option<(String, Option<u16>)> {
+        self.node.read().kubelet.clone()
     }
 
     /// The cluster's identity was found.

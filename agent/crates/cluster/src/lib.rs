@@ -7,7 +7,9 @@
 //! Always holds:
 //! - nobody who reads the index waits for the API server; when it is away, the index keeps what it has;
 //! - only the fields that are used are ever read into memory, and only attributes are kept;
-//! - what it asks for is exactly what [`check_rights`] checks, and nothing else.
+//! - what it asks the API server for is exactly what [`check_rights`] checks, and nothing else.
+//!
+//! The node's kubelet is asked apart from that ([`kubelet`]), and only when somebody wants its numbers.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), hawsepipe_cluster::ClusterError> {
@@ -32,6 +34,7 @@ mod error;
 mod failure;
 mod image;
 mod index;
+pub mod kubelet;
 mod link;
 mod lookups;
 mod metrics;
@@ -39,6 +42,8 @@ mod node;
 mod none;
 mod object;
 mod pod;
+mod quantity;
+mod resources;
 mod rights;
 mod selection;
 mod service;

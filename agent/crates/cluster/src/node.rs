@@ -29,6 +29,13 @@ pub(crate) fn attributes(node: &Node) -> Attributes {
     attributes
 }
 
+/// Where the node's kubelet listens: its internal address, and the port if it says one.
+pub(crate) fn kubelet(node: &Node) -> Option<(String, Option<u16>)> {
+    let internal = node.status.addresses.iter().find(|address| address.kind == "InternalIP")?;
+    let port = Some(node.status.daemon_endpoints.kubelet_endpoint.port).filter(|port| *port > 0);
+    Some((internal.address.clone(), port))
+}
+
 fn set_host(node: &Node, attributes: &mut Attributes) {
     let info = &node.status.node_info;
     let hostname = node.status.addresses.iter().find(|address| address.kind == "Hostname");
@@ -139,6 +146,20 @@ mod tests {
                 ("os.type", "linux"),
             ]
         );
+    }
+
+    #[test]
+    fn the_kubelet_listens_at_the_nodes_internal_address_and_the_port_that_it_says() {
+        let of = |status| kubelet(&serde_json::from_value(json!({"status": status})).unwrap());
+        let addresses = json!([
+            {"type": "ExternalIP", "address": "203.0.113.9"}, {"type": "InternalIP", "address": "10.0.1.23"},
+            {"type": "InternalIP", "address": "fd00::23"}
+        ]);
+        let endpoints = json!({"kubeletEndpoint": {"Port": 10251}});
+        let told = of(json!({"addresses": addresses, "daemonEndpoints": endpoints}));
+        assert_eq!(told, Some(("10.0.1.23".to_owned(), Some(10251))));
+        assert_eq!(of(json!({"addresses": addresses})), Some(("10.0.1.23".to_owned(), None)));
+        assert_eq!(of(json!({})), None);
     }
 
     #[test]

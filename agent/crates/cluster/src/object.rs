@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::quantity::{Quantity, amount};
+
 /// A kind of object that can be listed and watched.
 pub(crate) trait Watched: serde::de::DeserializeOwned + Clone + Send + 'static {
     /// Path of the collection, over all namespaces.
@@ -99,16 +101,44 @@ pub(crate) struct PodSpec {
     pub(crate) init_containers: Vec<Container>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) ephemeral_containers: Vec<Container>,
+    /// Of the pod as a whole (since Kubernetes 1.34 by default).
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) resources: Requirements,
 }
 
 /// A container of any kind, as specified.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct Container {
     #[serde(deserialize_with = "or_default")]
     pub(crate) name: String,
     #[serde(deserialize_with = "or_default")]
     pub(crate) image: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) resources: Requirements,
+    /// Of an init container: `Always` makes it a sidecar.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) restart_policy: String,
+}
+
+/// `resources` of a container or a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Requirements {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) requests: Amounts,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) limits: Amounts,
+}
+
+/// Amounts of the resources that are used here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Amounts {
+    #[serde(deserialize_with = "amount")]
+    pub(crate) cpu: Option<Quantity>,
+    #[serde(deserialize_with = "amount")]
+    pub(crate) memory: Option<Quantity>,
 }
 
 /// `status` of a pod.
@@ -140,21 +170,36 @@ pub(crate) struct ContainerStatus {
     #[serde(deserialize_with = "or_default")]
     pub(crate) restart_count: u32,
     #[serde(deserialize_with = "or_default")]
+    pub(crate) state: ContainerState,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) last_state: ContainerState,
 }
 
-/// `state` or `lastState` of a container, as far as it has ended.
+/// `state` or `lastState` of a container.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ContainerState {
     #[serde(deserialize_with = "or_default")]
+    pub(crate) running: Running,
+    #[serde(deserialize_with = "or_default")]
     pub(crate) terminated: Terminated,
+}
+
+/// A run of a container that goes on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Running {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) started_at: String,
 }
 
 /// A run of a container that has ended.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Terminated {
+    /// `Completed`, `Error`, `OOMKilled`, ..
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) reason: String,
     #[serde(rename = "containerID", deserialize_with = "or_default")]
     pub(crate) container_id: String,
 }
@@ -195,6 +240,24 @@ pub(crate) struct NodeStatus {
     pub(crate) node_info: NodeInfo,
     #[serde(deserialize_with = "or_default")]
     pub(crate) addresses: Vec<NodeAddress>,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) daemon_endpoints: DaemonEndpoints,
+}
+
+/// `status.daemonEndpoints` of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct DaemonEndpoints {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) kubelet_endpoint: DaemonEndpoint,
+}
+
+/// Where a daemon of a node listens.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DaemonEndpoint {
+    #[serde(rename = "Port", deserialize_with = "or_default")]
+    pub(crate) port: u16,
 }
 
 /// `status.nodeInfo` of a node.
@@ -240,7 +303,7 @@ pub(crate) struct List<K> {
 }
 
 /// Takes null for absent: Go writes an empty slice or map without `omitempty` that way.
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

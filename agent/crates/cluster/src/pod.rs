@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hawsepipe_model::{Attributes, ContainerMeta, PodMeta};
+use jiff::Timestamp;
 
 use crate::image::{ImageRef, repo_digest, without_scheme};
 use crate::object::{Container, ContainerStatus, Pod};
+use crate::resources;
 use crate::selection::Selection;
 use crate::service;
 use crate::workload::{self, CronJob, JobRef};
@@ -65,6 +67,8 @@ impl Known {
                 labels: metadata.labels.clone(),
                 attributes,
                 containers,
+                started_unix_nano: unix_nano(&pod.status.start_time),
+                resources: resources::of_pod(&pod.spec),
             }),
             hashes,
             job,
@@ -119,7 +123,12 @@ fn containers(pod: &Pod, attributes: &Attributes) -> BTreeMap<String, ContainerM
     for (containers, statuses) in kinds {
         for container in containers {
             let status = statuses.iter().find(|status| status.name == container.name);
-            all.insert(container.name.clone(), describe(container, status, attributes));
+            let mut meta = describe(container, status, attributes);
+            if std::ptr::eq(containers, &spec.init_containers) && status.is_some_and(is_over) {
+                // An init container that did its work is not started again.
+                meta.restarts = None;
+            }
+            all.insert(container.name.clone(), meta);
         }
     }
     all
@@ -141,7 +150,23 @@ fn describe(
         attributes.set("container.image.repo_digests", vec![digest.to_owned()]);
     }
     service::set_of_container(pod, &container.name, &image, &mut attributes);
-    ContainerMeta { attributes, ids: status.map(container_ids).unwrap_or_default() }
+    ContainerMeta {
+        attributes,
+        ids: status.map(container_ids).unwrap_or_default(),
+        restarts: status.map(|status| status.restart_count),
+        started_unix_nano: status.and_then(|status| unix_nano(&status.state.running.started_at)),
+        resources: resources::of(&container.resources),
+    }
+}
+
+fn is_over(status: &ContainerStatus) -> bool {
+    status.state.terminated.reason == "Completed"
+}
+
+/// A time as the API server writes it (RFC 3339), in nanoseconds since the epoch.
+fn unix_nano(time: &str) -> Option<u64> {
+    let time: Timestamp = time.parse().ok()?;
+    u64::try_from(time.as_nanosecond()).ok()
 }
 
 /// Container ids by restart number. While a container waits to be restarted, `containerID` and

@@ -60,7 +60,7 @@ impl Collection {
         let choices = choices.into_iter().filter(|choice| choice.wanted.contains(&true));
         let members = choices.map(|choice| Arc::new(Member::new(choice, &metrics))).collect();
         Self {
-            sources: Arc::new(sources),
+            sources: Arc::new(sources.with_pods(Arc::clone(&pods))),
             outlet: Arc::new(Outlet { sink, codec, pods, attributes, metrics }),
             members,
             offset,

@@ -43,7 +43,7 @@ impl Collector {
     }
 }
 
-/// What must be there for a collector: a mount, in a pod.
+/// What must be there for a collector: a mount, in a pod, or the kubelet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// The host's `/proc`.
@@ -52,6 +52,8 @@ pub enum Need {
     Sys,
     /// The host's root file system.
     Root,
+    /// The node's kubelet.
+    Kubelet,
 }
 
 impl Need {
@@ -62,6 +64,7 @@ impl Need {
             Self::Proc => "metrics.procPath",
             Self::Sys => "metrics.sysPath",
             Self::Root => "metrics.rootPath",
+            Self::Kubelet => "metrics.kubelet",
         }
     }
 
@@ -72,6 +75,7 @@ impl Need {
             Self::Proc => Some(host.proc("")),
             Self::Sys => Some(host.sys("")),
             Self::Root => host.file(""),
+            Self::Kubelet => None,
         }
     }
 
@@ -82,16 +86,19 @@ impl Need {
             Self::Proc => host.proc("stat").exists(),
             Self::Sys => host.sys("devices/system").exists(),
             Self::Root => host.file("etc").is_some_and(|path| path.exists()),
+            // Only an answer tells.
+            Self::Kubelet => true,
         }
     }
 
-    /// The path on the host.
+    /// The path on the host, or the word for what has none.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
             Self::Proc => "/proc",
             Self::Sys => "/sys",
             Self::Root => "/",
+            Self::Kubelet => "kubelet",
         }
     }
 }

@@ -40,23 +40,29 @@ impl Counters {
     /// Sets the start time of every counter among `points`.
     pub(crate) fn settle(&mut self, points: &mut Points) {
         let (mut live, mut now) = (0, 0);
+        // The points of a resource stand together, and there may be many.
+        let mut about = (None, 0);
         points.start_counters(|point| {
             live += 1;
             now = point.time_unix_nano;
-            self.start_of(point)
+            let resource = point.resource.map(std::ptr::from_ref);
+            if live == 1 || about.0 != resource {
+                about = (resource, resource_key(&self.state, point));
+            }
+            self.start_of(point, about.1)
         });
         if self.series.len() > 2 * live + ROOM {
             self.forget(live, now);
         }
     }
 
-    fn start_of(&mut self, point: &View<'_>) -> u64 {
+    fn start_of(&mut self, point: &View<'_>, about: u64) -> u64 {
         let mut last = Last {
             value: point.value,
             start_unix_nano: point.start_unix_nano,
             time_unix_nano: point.time_unix_nano,
         };
-        match self.series.entry(key(&self.state, point)) {
+        match self.series.entry(key(&self.state, point, about)) {
             Entry::Vacant(entry) => {
                 entry.insert(last);
             }
@@ -98,12 +104,18 @@ fn is_less(a: Number, b: Number) -> bool {
     }
 }
 
-fn key(state: &RandomState, point: &View<'_>) -> u64 {
+fn key(state: &RandomState, point: &View<'_>, about: u64) -> u64 {
     let mut hasher = state.build_hasher();
+    about.hash(&mut hasher);
     std::ptr::hash(point.metric, &mut hasher);
     for (_, value) in point.attributes() {
         value.hash(&mut hasher);
     }
+    hasher.finish()
+}
+
+fn resource_key(state: &RandomState, point: &View<'_>) -> u64 {
+    let mut hasher = state.build_hasher();
     for (key, value) in point.resource.into_iter().flat_map(|resource| resource.iter()) {
         key.hash(&mut hasher);
         match value {

@@ -1,6 +1,6 @@
 //! Metrics: what is read of a host, when, and what becomes of it.
 //!
-//! In: a host's `/proc` and `/sys` (`hawsepipe-host`), read every few seconds. Out: frames of OTLP metrics in a
+//! In: a host's `/proc` and `/sys` (`hawsepipe-host`) and its kubelet's numbers (`hawsepipe-cluster`), read every few seconds. Out: frames of OTLP metrics in a
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
 //! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
@@ -18,14 +18,17 @@ mod collector;
 mod collectors;
 mod counters;
 mod health;
+mod kubelet;
 mod metrics;
 mod page;
+mod pods;
 mod points;
 pub mod reading;
 mod round;
 mod schedule;
 mod settings;
 mod tick;
+mod usage;
 mod writer;
 
 pub use collection::{Collection, Status};

@@ -10,17 +10,19 @@ What the agent says of its host, by collector. This page is made of the collecto
 (`agent/crates/collect/src/collectors/`), a test keeps it equal to them, and
 `HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page` writes it anew.
 
-Names, units, types and attributes are those of the OpenTelemetry Collector's hostmetrics receiver, so that what is
-built on them goes on working; where a collector says that names are ours, no receiver of the Collector tells it. A
+Names, units, types and attributes are those of the OpenTelemetry Collector's hostmetrics receiver, and for
+containers, pods, volumes and the node as the kubelet sees it of its kubeletstats receiver, so that what is built on
+them goes on working; where a collector says that names are ours, no receiver of the Collector tells it. A
 *counter* is a cumulative monotonic sum, an *updowncounter* a cumulative sum that is not monotonic. Counters carry
-the time from which they count (the host's boot); one that went back counts from its last point on.
+the time from which they count (the host's boot, the start of the pod or container); one that went back counts from its last point on.
 
 \"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched
 by `metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric
 is sent when both are on. `hawsepipe metrics` shows what they say of this machine.
 
 Everything stands under the scope `hawsepipe`, on a resource with what is known of the node (`host.*`, `os.*`,
-`k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node.
+`k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node,
+and the pod and the container where it is about one.
 
 ## Where numbers differ from the Collector's
 

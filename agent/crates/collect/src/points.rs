@@ -4,6 +4,8 @@
 //! attributes' values stand behind each other in one text, their keys are the declaration's. Always: a point belongs
 //! to a metric of this collector that the configuration wants, and its value has the declared type.
 
+use std::sync::Arc;
+
 use hawsepipe_model::Attributes;
 use hawsepipe_model::otlp::{Instrument, Number};
 
@@ -22,7 +24,7 @@ pub(crate) struct Points {
     /// Values of attributes, one behind the other, and where each ends.
     text: String,
     ends: Vec<usize>,
-    resources: Vec<Attributes>,
+    resources: Vec<Arc<Attributes>>,
     problems: Vec<CollectError>,
 }
 
@@ -99,8 +101,12 @@ impl Points {
     }
 
     /// What comes now is about `attributes`, beside the node, and its counters count from `start_unix_nano`.
-    pub(crate) fn resource(&mut self, attributes: Attributes, start_unix_nano: u64) {
-        self.resources.push(attributes);
+    pub(crate) fn resource(
+        &mut self,
+        attributes: impl Into<Arc<Attributes>>,
+        start_unix_nano: u64,
+    ) {
+        self.resources.push(attributes.into());
         self.start_unix_nano = start_unix_nano;
     }
 
@@ -125,7 +131,11 @@ impl Points {
     fn view(&self, raw: &Raw) -> View<'_> {
         View {
             metric: raw.metric,
-            resource: raw.resource.checked_sub(1).and_then(|at| self.resources.get(at)),
+            resource: raw
+                .resource
+                .checked_sub(1)
+                .and_then(|at| self.resources.get(at))
+                .map(Arc::as_ref),
             start_unix_nano: raw.start_unix_nano,
             time_unix_nano: self.time_unix_nano,
             value: raw.value,

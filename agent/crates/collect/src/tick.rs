@@ -5,29 +5,56 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use hawsepipe_cluster::kubelet::SummarySource;
+use hawsepipe_host::cgroup::Cgroups;
 use hawsepipe_host::{HostRoot, ReadError};
-use hawsepipe_model::Attributes;
+use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
 use parking_lot::Mutex;
 
 use crate::collector::CollectError;
 
-/// What collectors read from. What is not below `/proc` and `/sys` (the kubelet, the cgroups' pods) is a field here.
-#[derive(Debug)]
+/// What collectors read from.
 pub struct Sources {
     /// The host's files.
     pub host: HostRoot,
+    /// Whoever knows the pods of the node.
+    pub(crate) pods: Arc<dyn PodDirectory>,
+    /// The host's cgroups, once they are found: where they are does not change.
+    pub(crate) cgroups: Mutex<Option<Cgroups>>,
+    /// The node's kubelet, where there is one.
+    pub(crate) kubelet: Option<Arc<dyn SummarySource>>,
     boot: OnceLock<u64>,
 }
 
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
 impl Sources {
-    /// Reads from these.
+    /// Reads from these, and knows no pods.
     #[must_use]
     pub fn new(host: HostRoot) -> Self {
-        Self { host, boot: OnceLock::new() }
+        let pods = Arc::new(Nobody::default());
+        Self { host, pods, cgroups: Mutex::default(), kubelet: None, boot: OnceLock::new() }
+    }
+
+    /// Reads from the same, and knows these pods.
+    #[must_use]
+    pub fn with_pods(self, pods: Arc<dyn PodDirectory>) -> Self {
+        Self { pods, ..self }
+    }
+
+    /// Reads from the same, and from this kubelet.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Option<Arc<dyn SummarySource>>) -> Self {
+        Self { kubelet, ..self }
     }
 
     /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the
@@ -58,6 +85,24 @@ impl Sources {
             Some(seconds) => *self.boot.get_or_init(|| seconds.saturating_mul(1_000_000_000)),
             None => 0,
         }
+    }
+}
+
+/// Knows no pod.
+#[derive(Default)]
+struct Nobody(Arc<NodeMeta>);
+
+impl PodDirectory for Nobody {
+    fn pod(&self, _uid: &str) -> Option<Arc<PodMeta>> {
+        None
+    }
+
+    fn node(&self) -> Arc<NodeMeta> {
+        Arc::clone(&self.0)
+    }
+
+    fn expected(&self) -> bool {
+        false
     }
 }
 
@@ -98,6 +143,27 @@ impl Tick {
         T: Any + Send + Sync,
         F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
     {
+        self.share::<F, T>(|sources| Ok(reader(&sources.host)?))
+    }
+
+    /// A reading of more than the host's files, shared as those are: `tick.ask(pods::read)`.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub(crate) fn ask<T, F>(&self, reader: F) -> Shared<T>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&Sources) -> Result<T, CollectError> + 'static,
+    {
+        self.share::<F, T>(reader)
+    }
+
+    /// What `F`, a reader, is asked for: by `read` if nobody has asked yet.
+    fn share<F, T>(&self, read: impl FnOnce(&Sources) -> Result<T, CollectError>) -> Shared<T>
+    where
+        T: Any + Send + Sync,
+        F: 'static,
+    {
         // Every function has a type of its own, and that is its key; what it captured would not be in the key.
         const { assert!(size_of::<F>() == 0, "a reader captures nothing") };
         let slot = {
@@ -107,7 +173,7 @@ impl Tick {
                 .or_insert_with(|| Arc::new(OnceLock::<Shared<T>>::new()));
             Arc::clone(slot)
         };
-        let read = || Ok(Arc::new(reader(&self.sources.host)?));
+        let read = || read(&self.sources).map(Arc::new);
         // Outside the lock: a file that hangs holds up those alone who want the same one.
         match slot.downcast_ref::<OnceLock<Shared<T>>>() {
             Some(slot) => slot.get_or_init(read).clone(),

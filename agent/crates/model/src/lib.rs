@@ -24,6 +24,6 @@ pub use frame::{
 };
 pub use loss::{Entry, Extent, Ledger, Loss, LossKey, LossReason, MAX_ENTRIES};
 pub use outcome::{BlockedReason, Measured, Outcome};
-pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta};
+pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta, Resources};
 pub use queue::{AppendError, FrameSink, FrameSource, Missing, Room};
 pub use resource::{Attributes, Value};

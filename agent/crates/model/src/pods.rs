@@ -14,6 +14,25 @@ pub struct ContainerMeta {
     pub attributes: Attributes,
     /// Container ids by restart number, as far as the pod's status names them (the current and the last run).
     pub ids: BTreeMap<u32, String>,
+    /// How often it was restarted, where the pod's status tells and it may be restarted again.
+    pub restarts: Option<u32>,
+    /// When the run with the highest number in `ids` began, nanoseconds since the epoch, while it runs.
+    pub started_unix_nano: Option<u64>,
+    /// What it asks for, by its specification.
+    pub resources: Resources,
+}
+
+/// Requests and limits. `None`: nothing is requested, nothing is the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// CPUs that are set aside.
+    pub cpu_request: Option<f64>,
+    /// CPUs that are used at the most.
+    pub cpu_limit: Option<f64>,
+    /// Bytes of memory that are set aside.
+    pub memory_request: Option<u64>,
+    /// Bytes of memory that are used at the most.
+    pub memory_limit: Option<u64>,
 }
 
 /// What is known of one pod: attributes by OpenTelemetry's names, and its labels to select by.
@@ -31,6 +50,10 @@ pub struct PodMeta {
     pub attributes: Attributes,
     /// Containers (init and ephemeral ones too) by name.
     pub containers: BTreeMap<String, ContainerMeta>,
+    /// When the kubelet took the pod on, nanoseconds since the epoch.
+    pub started_unix_nano: Option<u64>,
+    /// What all of it asks for: its own word, or the sum over the containers that run side by side, where each says it.
+    pub resources: Resources,
 }
 
 impl PodMeta {
@@ -46,6 +69,15 @@ impl PodMeta {
             }
         }
         attributes
+    }
+
+    /// The container of that id, by name, and the number of its run.
+    #[must_use]
+    pub fn run(&self, id: &str) -> Option<(&str, &ContainerMeta, u32)> {
+        self.containers.iter().find_map(|(name, meta)| {
+            let (restart, _) = meta.ids.iter().find(|(_, known)| *known == id)?;
+            Some((name.as_str(), meta, *restart))
+        })
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use hawsepipe_cluster::PodIndex;
+use hawsepipe_cluster::kubelet::{Kubelet, SummarySource};
 use hawsepipe_collect as collect;
 use hawsepipe_model::{FrameSink, PodDirectory, PreferredCodec};
 use hawsepipe_spool::Spool;
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Metrics};
 use crate::own_metrics;
 
 /// Where metrics go, and who knows the node.
@@ -17,6 +20,14 @@ pub(super) struct Queue<'a> {
     pub(super) pods: &'a Arc<dyn PodDirectory>,
     pub(super) codec: &'a Arc<PreferredCodec>,
     pub(super) metrics: collect::Metrics,
+    /// The node's kubelet, where there is one.
+    pub(super) kubelet: Option<Arc<Kubelet>>,
+}
+
+/// The node's kubelet, where there is one; `index` knows its address, where there is a cluster. Asked on this runtime.
+pub(crate) fn kubelet(metrics: &Metrics, index: Option<Arc<PodIndex>>) -> Option<Arc<Kubelet>> {
+    let settings = metrics.kubelet.clone()?;
+    Some(Arc::new(Kubelet::new(settings, index, Handle::current())))
 }
 
 impl Queue<'_> {
@@ -29,7 +40,8 @@ impl Queue<'_> {
     ) -> Option<collect::Status> {
         let chosen = config.metrics.as_ref()?;
         let settings = collect::Settings {
-            sources: collect::Sources::new(chosen.host.clone()),
+            sources: collect::Sources::new(chosen.host.clone())
+                .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn SummarySource>)),
             choices: chosen.choices.clone(),
             interval: chosen.interval,
             node_name: config.node_name.clone(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hawsepipe_cluster::Cluster;
+use hawsepipe_cluster::kubelet::Kubelet;
 use hawsepipe_collect as collect;
 use hawsepipe_export::{State, StatusHandle};
 use hawsepipe_logs::Tailer;
@@ -22,6 +23,7 @@ pub(crate) struct Page {
     pub(crate) destinations: Vec<StatusHandle>,
     /// `None`: nothing is collected.
     pub(crate) collectors: Option<collect::Status>,
+    pub(crate) kubelet: Option<Arc<Kubelet>>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) spool_path: PathBuf,
     /// What was found when the spool was opened.
@@ -78,6 +80,7 @@ impl Shown for Page {
             },
             "metrics": {
                 "collectors": self.collectors.as_ref().map(collect::Status::get),
+                "kubeletUnverified": self.kubelet.as_ref().and_then(|kubelet| kubelet.unverified()),
             },
             "spool": {
                 "files": lane(self.spool.files()),

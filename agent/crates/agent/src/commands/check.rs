@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hawsepipe_cluster::kubelet::SummarySource;
 use hawsepipe_collect::{Choice, CollectError, Need, Sources, reading};
 use tokio::task::spawn_blocking;
 
-use crate::app::try_spool;
+use crate::app::{kubelet, try_spool};
 use crate::commands::print;
 use crate::config::{Config, Metrics};
 
@@ -152,7 +154,8 @@ async fn check_metrics(metrics: &Metrics, report: &mut Report) -> anyhow::Result
         );
         choices.retain(|choice| !needs(choice));
     }
-    let sources = Sources::new(metrics.host.clone());
+    let sources = Sources::new(metrics.host.clone())
+        .with_kubelet(kubelet(metrics, None).map(|it| it as Arc<dyn SummarySource>));
     let read = spawn_blocking(move || reading::read(sources, &choices, Duration::ZERO)).await?;
     for reading in read {
         let what = format!("metrics.collectors.{}", reading.collector.name);

@@ -10,18 +10,21 @@ pub(crate) mod units;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use hawsepipe_cluster::kubelet::SummarySource;
 use hawsepipe_collect::reading::{Number, Point, Reading, read};
-use hawsepipe_collect::{Choice, CollectError, Sources, find, list};
+use hawsepipe_collect::{Choice, CollectError, Collector, Need, Sources, find, list};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{Attributes, Value as Attribute};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 
+use crate::app::kubelet;
 use crate::commands::print;
 use crate::config::Config;
 use crate::config::text::parse_span;
@@ -51,8 +54,7 @@ pub(crate) struct MetricsArgs {
 
 /// Reads and prints.
 pub(crate) async fn run(args: MetricsArgs) -> anyhow::Result<ExitCode> {
-    let (host, choices) = chosen(&args)?;
-    let sources = Sources::new(host);
+    let (sources, choices) = chosen(&args)?;
     let of_host = sources.attributes();
     let name = of_host.str("host.name").unwrap_or("this host").to_owned();
     let apart = args.apart;
@@ -78,13 +80,16 @@ pub(crate) async fn run(args: MetricsArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What is asked, and where.
-fn chosen(args: &MetricsArgs) -> anyhow::Result<(HostRoot, Vec<Choice>)> {
-    let (host, mut choices) = match &args.config {
+fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
+    let (sources, mut choices) = match &args.config {
         Some(path) => match Config::load(path)?.metrics {
-            Some(metrics) => (metrics.host, metrics.choices),
+            Some(metrics) => {
+                let kubelet = kubelet(&metrics, None).map(|it| it as Arc<dyn SummarySource>);
+                (Sources::new(metrics.host).with_kubelet(kubelet), metrics.choices)
+            }
             None => bail!("{}: metrics.enabled is false: nothing is collected", path.display()),
         },
-        None => (HostRoot::here(), of_this_machine(args.all)),
+        None => (Sources::new(HostRoot::here()), of_this_machine(args.all)),
     };
     if !args.collectors.is_empty() {
         if let Some(name) = args.collectors.iter().find(|name| find(name).is_none()) {
@@ -93,22 +98,24 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(HostRoot, Vec<Choice>)> {
         }
         let configured = choices;
         let wanted = list().iter().filter(|it| args.collectors.iter().any(|name| name == it.name));
-        let choice = |collector: &&'static hawsepipe_collect::Collector| {
+        let choice = |collector: &&'static Collector| {
             let chosen = configured.iter().find(|choice| choice.collector.name == collector.name);
             chosen.cloned().unwrap_or_else(|| everything_of(collector))
         };
         choices = wanted.map(choice).collect();
     }
-    Ok((host, choices))
+    Ok((sources, choices))
 }
 
 /// The collectors that are on by default, or all; with all of their metrics.
 fn of_this_machine(all: bool) -> Vec<Choice> {
-    let on = list().iter().filter(|collector| all || collector.default);
+    // Where no configuration says so there is no kubelet.
+    let can = |collector: &&&Collector| !collector.needs.contains(&Need::Kubelet);
+    let on = list().iter().filter(can).filter(|collector| all || collector.default);
     on.map(|collector| everything_of(collector)).collect()
 }
 
-fn everything_of(collector: &'static hawsepipe_collect::Collector) -> Choice {
+fn everything_of(collector: &'static Collector) -> Choice {
     let wanted = vec![true; collector.metrics.len()];
     Choice { wanted, ..Choice::of(collector, UNUSED) }
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hawsepipe_collect::{Choice, Collector, Globs, Options, find, list};
+use hawsepipe_cluster::kubelet::KubeletSettings;
+use hawsepipe_collect::{Choice, Collector, Globs, Need, Options, find, list};
 use hawsepipe_host::HostRoot;
 
-use super::raw::{RawCollector, RawMetrics};
+use super::raw::{RawCollector, RawKubelet, RawMetrics};
 use super::text::{Span, Text};
 use super::unknown::nearest;
 use super::{Wrong, wrong};
@@ -18,11 +19,15 @@ pub(crate) struct Metrics {
     /// Whether the agent's own are sent too.
     pub(crate) agent: bool,
     pub(crate) host: HostRoot,
+    /// The node's kubelet; `None` where nothing says that there is one.
+    pub(crate) kubelet: Option<KubeletSettings>,
     /// The collectors that run.
     pub(crate) choices: Vec<Choice>,
 }
 
-pub(super) fn resolve(raw: &RawMetrics) -> Result<Option<Metrics>, Wrong> {
+/// `node_name` is the node's in the cluster, `None` where there is none.
+pub(super) fn resolve(raw: &RawMetrics, node_name: Option<&str>) -> Result<Option<Metrics>, Wrong> {
+    let kubelet = kubelet(&raw.kubelet, node_name)?;
     let interval = interval("metrics.interval", raw.interval)?;
     if let Some(name) = raw.collectors.keys().find(|name| find(name).is_none()) {
         return Err(unknown_collector(name));
@@ -32,14 +37,41 @@ pub(super) fn resolve(raw: &RawMetrics) -> Result<Option<Metrics>, Wrong> {
     for collector in list() {
         let raw = raw.collectors.get(collector.name).unwrap_or(&none);
         let choice = choice(collector, raw, interval)?;
-        if raw.enabled.unwrap_or(collector.default) {
+        let can = kubelet.is_some() || !collector.needs.contains(&Need::Kubelet);
+        if raw.enabled == Some(true) && !can {
+            return Err(wrong(
+                format!("metrics.collectors.{}.enabled", collector.name),
+                "there is no kubelet to ask: kubernetes.source is none",
+                "set metrics.kubelet.endpoint, or leave it out",
+            ));
+        }
+        if raw.enabled.unwrap_or(collector.default && can) {
             choices.push(choice);
         }
     }
     let path = |text: &Text| PathBuf::from(&text.0);
     let root = Some(path(&raw.root_path)).filter(|path| !path.as_os_str().is_empty());
     let host = HostRoot::new(path(&raw.proc_path), path(&raw.sys_path), root);
-    Ok(raw.enabled.then_some(Metrics { interval, agent: raw.agent, host, choices }))
+    Ok(raw.enabled.then_some(Metrics { interval, agent: raw.agent, host, kubelet, choices }))
+}
+
+fn kubelet(raw: &RawKubelet, node_name: Option<&str>) -> Result<Option<KubeletSettings>, Wrong> {
+    let RawKubelet { endpoint, ca_file, insecure_skip_verify } = raw;
+    let said = |text: &Text| Some(text.0.clone()).filter(|text| !text.is_empty());
+    let endpoint = said(endpoint);
+    if let Some(endpoint) = &endpoint {
+        KubeletSettings::check_endpoint(endpoint).map_err(|error| {
+            wrong("metrics.kubelet.endpoint", error.to_string(), "write https://HOST:PORT")
+        })?;
+    }
+    let is_there = endpoint.is_some() || node_name.is_some();
+    Ok(is_there.then(|| KubeletSettings {
+        endpoint,
+        ca_file: said(ca_file).map(PathBuf::from),
+        insecure_skip_verify: *insecure_skip_verify,
+        node_ip: std::env::var("NODE_IP").ok(),
+        ..KubeletSettings::of_node(node_name.unwrap_or_default())
+    }))
 }
 
 fn choice(

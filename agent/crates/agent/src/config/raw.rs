@@ -238,8 +238,21 @@ pub(super) struct RawMetrics {
     pub(super) sys_path: Text,
     /// Where the node's root file system is. Default /; empty: it is not there.
     pub(super) root_path: Text,
+    /// The node's kubelet.
+    pub(super) kubelet: RawKubelet,
     /// Collectors by their names; what is not said is as they declare it.
     pub(super) collectors: BTreeMap<String, RawCollector>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawKubelet {
+    /// `https://HOST:PORT`. Default: NODE_IP of the environment, or what the node says of itself.
+    pub(super) endpoint: Text,
+    /// A PEM file of CAs to trust beside the cluster's. Default: none.
+    pub(super) ca_file: Text,
+    /// Whether a certificate that does not verify is taken. Default false.
+    pub(super) insecure_skip_verify: bool,
 }
 
 impl Default for RawMetrics {
@@ -251,6 +264,7 @@ impl Default for RawMetrics {
             proc_path: Text("/proc".to_owned()),
             sys_path: Text("/sys".to_owned()),
             root_path: Text("/".to_owned()),
+            kubelet: RawKubelet::default(),
             collectors: BTreeMap::new(),
         }
     }

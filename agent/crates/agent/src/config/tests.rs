@@ -45,6 +45,32 @@ fn the_smallest_config_has_every_default() {
 }
 
 #[test]
+fn the_kubelet_is_asked_where_there_is_a_cluster_or_an_endpoint_and_nowhere_else() {
+    let metrics = |text: &str| parse(&format!("{SMALLEST}{text}")).map(|it| it.metrics.unwrap());
+    let runs =
+        |metrics: &Metrics| metrics.choices.iter().any(|choice| choice.collector.name == "kubelet");
+    let none = metrics("").unwrap();
+    assert!(none.kubelet.is_none() && !runs(&none), "kubernetes.source is none");
+    let text = "
+metrics:
+  kubelet: {endpoint: \"https://[fd00::1]:10250\", caFile: /etc/kubelet.crt, insecureSkipVerify: true}
+";
+    let given = metrics(text).unwrap();
+    assert!(runs(&given));
+    let kubelet = given.kubelet.unwrap();
+    assert_eq!(kubelet.endpoint.as_deref(), Some("https://[fd00::1]:10250"));
+    assert_eq!(kubelet.ca_file.as_deref(), Some(Path::new("/etc/kubelet.crt")));
+    assert!(kubelet.insecure_skip_verify);
+    for (text, key) in [
+        ("metrics: {kubelet: {endpoint: node-1}}", "metrics.kubelet.endpoint"),
+        ("metrics: {collectors: {kubelet: {enabled: true}}}", "metrics.collectors.kubelet.enabled"),
+    ] {
+        let error = metrics(text).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn collectors_and_their_metrics_are_switched_by_name() {
     let text = "
 metrics:

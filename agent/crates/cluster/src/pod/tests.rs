@@ -201,3 +201,31 @@ fn a_pod_without_anything_is_still_a_pod() {
     assert_eq!(strings(&known.meta.attributes), [("k8s.pod.uid", "u")]);
     assert!(known.meta.containers.is_empty());
 }
+
+#[test]
+fn a_run_is_known_by_its_id_with_its_start_and_how_often_it_was_restarted() {
+    let deployment = known(DEPLOYMENT);
+    let (name, meta, restart) = deployment.meta.run("22bb").unwrap();
+    assert_eq!((name, restart, meta.restarts), ("checkout", 0, Some(0)));
+    // 2026-11-20T10:15:09Z
+    assert_eq!(meta.started_unix_nano, Some(1_795_169_709_000_000_000));
+    assert_eq!(deployment.meta.started_unix_nano, Some(1_795_169_703_000_000_000));
+    assert_eq!(deployment.meta.run("33cc").unwrap().1.started_unix_nano, None, "it does not say");
+    assert!(deployment.meta.run("").is_none());
+
+    let waiting = known(CRASH_WAITING);
+    let (name, meta, restart) = waiting.meta.run("run3").unwrap();
+    assert_eq!((name, restart, meta.restarts, meta.started_unix_nano), ("main", 3, Some(3), None));
+}
+
+#[test]
+fn an_init_container_that_did_its_work_is_not_told_to_be_restarted_and_one_that_did_not_is() {
+    let of = |reason: &str| {
+        let json = format!(
+            r#"{{"spec": {{"initContainers": [{{"name": "a"}}]}}, "status": {{"initContainerStatuses": [
+                {{"name": "a", "restartCount": 2, "state": {{"terminated": {{"reason": "{reason}"}}}}}}]}}}}"#
+        );
+        known(&json).meta.containers["a"].restarts
+    };
+    assert_eq!((of("Completed"), of("Error")), (None, Some(2)));
+}

@@ -1,0 +1,230 @@
+//! What each container of the node uses.
+
+use std::time::Instant;
+
+use hawsepipe_host::cgroup::{ContainerCgroup, DeviceIo, IoStats};
+use hawsepipe_host::diskstats::{self, Disks};
+use hawsepipe_host::pressure::PressureKind;
+
+use crate::collector::{Collect, CollectError, Collector, Need};
+use crate::kubelet::{Of, stand_in};
+use crate::pods::{self, Book, Pod, Pods, run_attributes, there};
+use crate::points::Points;
+use crate::tick::Tick;
+use crate::usage::{Capacity, Names};
+
+pub(crate) static COLLECTOR: Collector = Collector {
+    name: "container",
+    about: "What each container of the node's pods uses, by its control group. Each is a resource with the attributes that \
+            its log records have; without Kubernetes' metadata these are `k8s.pod.uid` and `container.id`, and the pods' \
+            sandboxes are told of too. Up to `container.uptime` the names are those of the Collector's kubeletstats \
+            receiver, `k8s.container.restarts` of its k8s_cluster receiver, `container.cpu.throttling_data.*` and \
+            `container.pids.count` of its docker_stats receiver",
+    reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats"],
+    needs: &[Need::Proc, Need::Sys],
+    default: true,
+    metrics: METRICS,
+    selects: None,
+    top: None,
+    new: |_options| Box::new(Containers::default()),
+};
+
+metrics! {
+    /// CPU time of the container
+    CPU_TIME: Counter Double "container.cpu.time" "s" [] on;
+    /// CPUs that the container used since the last reading
+    CPU_USAGE: Gauge Double "container.cpu.usage" "{cpu}" [] on;
+    /// Memory between the working set and the limit, where there is a limit
+    AVAILABLE: Gauge Int "container.memory.available" "By" [] on;
+    /// Memory of the container, with caches and what the kernel holds for it
+    USAGE: Gauge Int "container.memory.usage" "By" [] on;
+    /// Memory without the cache that was not used lately: what evictions and OOM kills go by
+    WORKING_SET: Gauge Int "container.memory.working_set" "By" [] on;
+    /// Memory that no file is behind
+    RSS: Gauge Int "container.memory.rss" "By" [] on;
+    /// Page faults since the container started
+    PAGE_FAULTS: Gauge Int "container.memory.page_faults" "1" [] on;
+    /// Page faults that waited for a disk, since the container started
+    MAJOR_PAGE_FAULTS: Gauge Int "container.memory.major_page_faults" "1" [] on;
+    /// Part of the CPU limit that the container used since the last reading; none without a limit
+    CPU_OF_LIMIT: Gauge Double "k8s.container.cpu_limit_utilization" "1" [] off;
+    /// Part of the CPU request that the container used since the last reading; none without a request
+    CPU_OF_REQUEST: Gauge Double "k8s.container.cpu_request_utilization" "1" [] off;
+    /// Part of the node's CPUs that the container used since the last reading
+    CPU_OF_NODE: Gauge Double "k8s.container.cpu.node.utilization" "1" [] off;
+    /// Part of the memory limit that the container uses; none without a limit
+    MEMORY_OF_LIMIT: Gauge Double "k8s.container.memory_limit_utilization" "1" [] off;
+    /// Part of the memory request that the container uses; none without a request
+    MEMORY_OF_REQUEST: Gauge Double "k8s.container.memory_request_utilization" "1" [] off;
+    /// Part of the node's memory that the container uses
+    MEMORY_OF_NODE: Gauge Double "k8s.container.memory.node.utilization" "1" [] off;
+    /// Average share of the last 10, 60 and 300 seconds in which threads waited for a CPU, in percent
+    CPU_PRESSURE: Gauge Double "container.cpu.pressure.avg" "%" ["pressure.type", "pressure.window"] off;
+    /// Time in which at least one thread (`some`), or every one (`full`), waited for a CPU
+    CPU_PRESSURE_TOTAL: Counter Int "container.cpu.pressure.total" "ns" ["pressure.type"] on;
+    /// Average share of the last 10, 60 and 300 seconds in which threads waited for memory, in percent
+    MEMORY_PRESSURE: Gauge Double "container.memory.pressure.avg" "%" ["pressure.type", "pressure.window"] off;
+    /// Time in which at least one thread (`some`), or every one (`full`), waited for memory
+    MEMORY_PRESSURE_TOTAL: Counter Int "container.memory.pressure.total" "ns" ["pressure.type"] on;
+    /// Average share of the last 10, 60 and 300 seconds in which threads waited for disks, in percent
+    IO_PRESSURE: Gauge Double "container.io.pressure.avg" "%" ["pressure.type", "pressure.window"] off;
+    /// Time in which at least one thread (`some`), or every one (`full`), waited for disks
+    IO_PRESSURE_TOTAL: Counter Int "container.io.pressure.total" "ns" ["pressure.type"] on;
+    /// Time since the container started
+    UPTIME: Counter Int "container.uptime" "s" [] off;
+    /// How often the container was restarted, as the pod's status says
+    RESTARTS: Gauge Int "k8s.container.restarts" "{restart}" [] on;
+    /// Periods of the CPU limit in which the container ran
+    PERIODS: Counter Int "container.cpu.throttling_data.periods" "{periods}" [] on;
+    /// Periods of the CPU limit in which the container had to wait for the next
+    THROTTLED_PERIODS: Counter Int "container.cpu.throttling_data.throttled_periods" "{periods}" [] on;
+    /// For how long the container had to wait for the next period, summed up over its CPUs
+    THROTTLED_TIME: Counter Int "container.cpu.throttling_data.throttled_time" "ns" [] on;
+    /// Processes of the container that were killed because its memory ran out
+    OOM_KILLS: Counter Int "container.memory.oom_kills" "{process}" [] on;
+    /// Memory of the container that is swapped out
+    SWAP: Gauge Int "container.memory.swap" "By" [] on;
+    /// Processes and threads of the container
+    PIDS: UpDownCounter Int "container.pids.count" "{pids}" [] on;
+    /// Bytes from and to block devices
+    DISK: Counter Int "container.disk.io" "By" ["device", "direction"] on;
+    /// Reads from and writes to block devices
+    DISK_OPERATIONS: Counter Int "container.disk.operations" "{operation}" ["device", "direction"] off;
+}
+
+static NAMES: Names = Names {
+    cpu_time: &CPU_TIME,
+    cpu_usage: &CPU_USAGE,
+    memory_available: &AVAILABLE,
+    memory_usage: &USAGE,
+    memory_working_set: &WORKING_SET,
+    memory_rss: &RSS,
+    memory_page_faults: &PAGE_FAULTS,
+    memory_major_page_faults: &MAJOR_PAGE_FAULTS,
+    memory_swap: &SWAP,
+    pids: &PIDS,
+    uptime: &UPTIME,
+    cpu_of_limit: &CPU_OF_LIMIT,
+    cpu_of_request: &CPU_OF_REQUEST,
+    cpu_of_node: &CPU_OF_NODE,
+    memory_of_limit: &MEMORY_OF_LIMIT,
+    memory_of_request: &MEMORY_OF_REQUEST,
+    memory_of_node: &MEMORY_OF_NODE,
+    pressure: [
+        (PressureKind::Cpu, &CPU_PRESSURE, &CPU_PRESSURE_TOTAL),
+        (PressureKind::Memory, &MEMORY_PRESSURE, &MEMORY_PRESSURE_TOTAL),
+        (PressureKind::Io, &IO_PRESSURE, &IO_PRESSURE_TOTAL),
+    ],
+};
+
+#[derive(Default)]
+struct Containers {
+    book: Book,
+}
+
+/// Where in a tick it is.
+struct At<'a> {
+    tick: &'a Tick,
+    pods: &'a Pods,
+    node: Capacity,
+    pod: &'a Pod,
+    /// When the first container of the pod was seen.
+    eldest: Instant,
+}
+
+impl Collect for Containers {
+    fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
+        let pods = match tick.ask(pods::read) {
+            Ok(pods) => pods,
+            Err(error) => return Err(stand_in(&NAMES, &Of::Containers, error, tick, out)),
+        };
+        let node = NAMES.capacity(tick, out)?;
+        self.book.begin();
+        for pod in &pods.pods {
+            let containers = pod.cgroup.containers.iter();
+            let seen = containers.map(|container| self.book.see(&container.id).first_seen);
+            let Some(eldest) = seen.min() else { continue };
+            let at = At { tick, pods: &pods, node, pod, eldest };
+            for container in &pod.cgroup.containers {
+                match self.tell(&at, container, out) {
+                    Ok(()) => {}
+                    // It ended meanwhile.
+                    Err(CollectError::Read(error)) if error.is_gone() => {}
+                    Err(error) => out.problem(error),
+                }
+            }
+            tell_of_those_that_wait(pod, out);
+        }
+        self.book.end();
+        Ok(())
+    }
+}
+
+impl Containers {
+    fn tell(
+        &mut self,
+        at: &At<'_>,
+        container: &ContainerCgroup,
+        out: &mut Points,
+    ) -> Result<(), CollectError> {
+        let entry = self.book.see(&container.id);
+        let about = at.pods.container(at.pod, container, at.eldest, entry);
+        let Some(about) = about.cloned() else { return Ok(()) };
+        // All of it before any of it is put out: of a container that ends meanwhile nothing is told.
+        let (cgroups, path) = (&at.pods.cgroups, &container.path);
+        let cpu = there(cgroups.cpu(path))?;
+        let (mut usage, memory) = NAMES.read(cgroups, path, entry, out)?;
+        usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
+        usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
+        let wants_io = out.wants(&DISK) || out.wants(&DISK_OPERATIONS);
+        let io = if wants_io { there(cgroups.io(path))? } else { None };
+        NAMES.put(&about, &usage, at.node, out);
+        let run = at.pod.meta.as_ref().and_then(|meta| meta.run(&container.id));
+        out.metric(&RESTARTS).maybe(run.and_then(|(_, of, _)| of.restarts.map(u64::from)), &[]);
+        // Without a limit there are no periods.
+        if let Some(cpu) = cpu.filter(|cpu| cpu.periods.is_some_and(|periods| periods > 0)) {
+            out.metric(&PERIODS).maybe(cpu.periods, &[]);
+            out.metric(&THROTTLED_PERIODS).maybe(cpu.throttled_periods, &[]);
+            out.metric(&THROTTLED_TIME).maybe(cpu.throttled_ns, &[]);
+        }
+        out.metric(&OOM_KILLS).maybe(memory.and_then(|memory| memory.oom_kills), &[]);
+        if let Some(io) = io.filter(|io| !io.devices.is_empty()) {
+            put_io(&io, at.tick.read(diskstats::read).ok().as_deref(), out);
+        }
+        Ok(())
+    }
+}
+
+/// Containers whose run is over and whose next has not begun have no control group. How often that happened is told all
+/// the same: it is what a crash loop is seen by.
+fn tell_of_those_that_wait(pod: &Pod, out: &mut Points) {
+    let Some(meta) = &pod.meta else { return };
+    for (name, container) in &meta.containers {
+        let last = container.ids.iter().next_back();
+        let (Some(restarts), Some((run, id))) = (container.restarts, last) else { continue };
+        if pod.cgroup.containers.iter().all(|cgroup| *cgroup.id != **id) {
+            out.resource(run_attributes(meta, name, *run), 0);
+            out.metric(&RESTARTS).push(u64::from(restarts), &[]);
+        }
+    }
+}
+
+fn put_io(io: &IoStats, disks: Option<&Disks>, out: &mut Points) {
+    let name = |device: &DeviceIo| {
+        let mut known = disks.into_iter().flat_map(|disks| &disks.disks);
+        let known = known.find(|disk| (disk.major, disk.minor) == (device.major, device.minor));
+        // As the kernel writes it where it has no name.
+        known.map_or_else(|| format!("{}:{}", device.major, device.minor), |it| it.name.to_string())
+    };
+    let names: Vec<_> = io.devices.iter().map(name).collect();
+    let mut bytes = out.metric(&DISK);
+    for (device, name) in io.devices.iter().zip(&names) {
+        bytes.push(device.read_bytes, &[name, "read"]);
+        bytes.push(device.write_bytes, &[name, "write"]);
+    }
+    let mut operations = out.metric(&DISK_OPERATIONS);
+    for (device, name) in io.devices.iter().zip(&names) {
+        operations.push(device.read_operations, &[name, "read"]);
+        operations.push(device.write_operations, &[name, "write"]);
+    }
+}
