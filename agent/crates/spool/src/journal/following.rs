@@ -17,7 +17,7 @@ use crate::segment::{Scanned, SegmentError, SegmentReader};
 
 /// Frames of a segment that all destinations have settled, and `base` has not passed.
 #[derive(Debug)]
-struct Follow<D: Disk> {
+pub(super) struct Follow<D: Disk> {
     base: u64,
     to: u64,
     segment: u64,
@@ -29,12 +29,18 @@ struct Follow<D: Disk> {
 pub(crate) fn follow<D: Disk>(journal: &Mutex<Journal<D>>) {
     loop {
         let Some(job) = journal.lock().left_behind() else { return };
-        let read = metas(&*job.disk, job.segment, job.bytes, job.base);
+        let read = job.read();
         let mut journal = journal.lock();
         match read {
             Ok(metas) => journal.followed(&job, &metas),
             Err(error) => return journal.cannot_read(&error),
         }
+    }
+}
+
+impl<D: Disk> Follow<D> {
+    pub(super) fn read(&self) -> Result<Vec<FrameMeta>, SegmentError> {
+        metas(&*self.disk, self.segment, self.bytes, self.base)
     }
 }
 
@@ -100,7 +106,7 @@ impl<D: Disk> Journal<D> {
         self.missing().map_or(self.slowest(), |first| first.min(self.slowest()))
     }
 
-    fn left_behind(&mut self) -> Option<Follow<D>> {
+    pub(super) fn left_behind(&mut self) -> Option<Follow<D>> {
         let slowest = self.reach();
         if self.base >= slowest {
             return None;
@@ -116,7 +122,7 @@ impl<D: Disk> Journal<D> {
         Some(Follow { base, to, segment, bytes, disk: Arc::clone(&self.disk) })
     }
 
-    fn followed(&mut self, job: &Follow<D>, metas: &[FrameMeta]) {
+    pub(super) fn followed(&mut self, job: &Follow<D>, metas: &[FrameMeta]) {
         // Unless somebody else has done it meanwhile.
         if self.base == job.base {
             let before = metas.iter().filter(|meta| meta.sequence < job.to);

@@ -65,8 +65,8 @@ struct View {
     segment: u64,
     from: u64,
     to: u64,
-    /// The first number behind it that is not looked for here: the segment ends, or it is settled.
-    until: u64,
+    /// The number behind the segment's last.
+    frames_end: u64,
 }
 
 /// Looks for the next frame that the destination has not settled.
@@ -140,11 +140,11 @@ fn look<F: crate::disk::DiskFile>(
             continue;
         }
         if meta.sequence > view.edge.next {
-            return Ok(Step::Gap(meta.sequence.min(view.until)));
+            return Ok(Step::Gap(meta.sequence));
         }
         return open(reader, &found, meta, view.segment);
     }
-    Ok(Step::Gap(view.until))
+    Ok(Step::Gap(view.frames_end))
 }
 
 fn open<F: crate::disk::DiskFile>(
@@ -191,14 +191,13 @@ impl<D: Disk> Journal<D> {
         let view = |(end, edge): (End, Edge)| {
             let info = self.segments.iter().find(|info| info.frames.end > edge.next)?;
             let (segment, offset) = edge.at;
-            let settled = place.ahead.iter().map(|it| it.start).find(|start| *start > edge.next);
             Some(View {
                 end,
                 edge,
                 segment: info.id,
                 from: if segment == info.id { offset } else { 0 },
                 to: info.bytes,
-                until: settled.map_or(info.frames.end, |start| start.min(info.frames.end)),
+                frames_end: info.frames.end,
             })
         };
         place.ends(self.has_ease()).filter(|(end, _)| Some(*end) != held).find_map(view)
