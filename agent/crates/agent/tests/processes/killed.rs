@@ -99,6 +99,8 @@ fn after_a_kill_reading_goes_on_at_the_exact_byte_inside_the_compressed_file_wit
     receiver.wait_for_records(600);
     let killed = web.bytes();
     agent.wait_until_read(killed);
+    // What was in the destination's hand would come again.
+    wait_until("it is settled", || agent.status()["spool"]["files"]["frames"] == 0);
     agent.process.signal(Signal::KILL);
     agent.process.wait();
 
