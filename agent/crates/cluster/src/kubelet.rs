@@ -1,12 +1,13 @@
 //! The kubelet of this node, as far as it is asked for numbers.
 //!
-//! In: `/stats/summary` of the kubelet's own port. Out: a [`Summary`], or a [`KubeletError`] that says what to do. Always: an
-//! answer is waited for no longer than [`ANSWER_WITHIN`], and no more than [`LONGEST`] of it is read; the token is read again for
-//! every request, and is sent to nobody whose certificate does not verify unless the configuration says so.
+//! In: `/stats/summary` of the kubelet's own port. Out: a [`Summary`], or a [`KubeletError`] that says what to do.
+//! Always: an answer is waited for no longer than [`ANSWER_WITHIN`], and no more than [`LONGEST`] of it is read; the
+//! token is read again for every request, and is sent to nobody whose certificate does not verify unless the
+//! configuration says so.
 //!
-//! Whose certificate: a kubelet has one of the cluster's CA where somebody signs its requests (`serverTLSBootstrap`), else one that
-//! it signed itself. So the cluster's CA is trusted, and `caFile` with it; only where the configuration allows it a
-//! certificate that neither vouches for is taken, and that is said.
+//! Whose certificate: a kubelet has one of the cluster's CA where somebody signs its requests (`serverTLSBootstrap`),
+//! else one that it signed itself. So the cluster's CA is trusted, and `caFile` with it; only where the configuration
+//! allows it a certificate that neither vouches for is taken, and that is said.
 
 mod connection;
 mod error;

@@ -1,9 +1,9 @@
 //! What containers and pods ask for.
 //!
-//! In: `resources` of a specification. Out: [`Resources`], in CPUs and bytes. A pod's are its own where it has them; else
-//! the sums over the containers that run side by side, each only if every one of them says it: a part of a sum would be
-//! no limit. That is how the Collector's kubeletstats receiver has it, but for sidecars, which it leaves out though they use
-//! what it divides.
+//! In: `resources` of a specification. Out: [`Resources`], in CPUs and bytes. A pod's are its own where it has them;
+//! else the sums over the containers that run side by side, each only if every one of them says it: a part of a sum
+//! would be no limit. That is how the Collector's kubeletstats receiver has it, but for sidecars, which it leaves out
+//! though they use what it divides.
 
 use hawsepipe_model::Resources;
 

@@ -1,7 +1,7 @@
 //! What the kubelet says of the node, its pods and containers, and who they are.
 //!
-//! In: the kubelet, the [`PodDirectory`](hawsepipe_model::PodDirectory). Out: a [`Summary`], asked for once a tick by whoever needs it first, and for
-//! each pod and container the attributes that it has elsewhere too.
+//! In: the kubelet, the [`PodDirectory`](hawsepipe_model::PodDirectory). Out: a [`Summary`], asked for once a tick by
+//! whoever needs it first, and for each pod and container the attributes that it has elsewhere too.
 
 use std::sync::Arc;
 
@@ -109,7 +109,8 @@ pub(crate) enum Of {
 /// Puts out the kubelet's numbers where the control groups cannot be read, for `reason`.
 ///
 /// # Errors
-/// `reason`, where there is no kubelet; with the kubelet's own, where it does not answer; and where it does, that it did.
+/// `reason`, where there is no kubelet; with the kubelet's own, where it does not answer; and where it does, that it
+/// did.
 pub(crate) fn stand_in(
     names: &Names,
     of: &Of,

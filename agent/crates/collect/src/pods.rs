@@ -1,8 +1,9 @@
 //! The pods of the node, as its cgroups show them, with what is known of each.
 //!
-//! In: the cgroup trees, the [`PodDirectory`](hawsepipe_model::PodDirectory). Out: [`Pods`], read once a tick by whoever asks first, and a [`Book`]
-//! in which a collector keeps what it knew of each pod or container the last time. Always: what ends while it is read is
-//! no error; attributes and start times of what goes on stay the same until the metadata changes.
+//! In: the cgroup trees, the [`PodDirectory`](hawsepipe_model::PodDirectory). Out: [`Pods`], read once a tick by
+//! whoever asks first, and a [`Book`] in which a collector keeps what it knew of each pod or container the last time.
+//! Always: what ends while it is read is no error; attributes and start times of what goes on stay the same until the
+//! metadata changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use hawsepipe_model::{Attributes, PodMeta, Resources};
 use crate::collector::CollectError;
 use crate::tick::{Sources, now_unix_nano};
 
-/// How long metadata that can be expected is waited for. Until then nothing is told, which loses nothing: counters go on.
-/// Afterwards what the cgroup's path says is told, under another identity.
+/// How long metadata that can be expected is waited for. Until then nothing is told, which loses nothing: counters go
+/// on. Afterwards what the cgroup's path says is told, under another identity.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often limits are read again.
 const LIMITS_EVERY: Duration = Duration::from_secs(60);
@@ -89,8 +90,9 @@ impl Pods {
         })
     }
 
-    /// Who the container is; `None` for a sandbox, and while that is waited for. `eldest` is when the first one of the pod
-    /// was seen: one of those, if its name never comes, is the sandbox, which no status names and which comes before all others.
+    /// Who the container is; `None` for a sandbox, and while that is waited for. `eldest` is when the first one of
+    /// the pod was seen: one of those, if its name never comes, is the sandbox, which no status names and which comes
+    /// before all others.
     pub(crate) fn container<'a>(
         &self,
         pod: &Pod,
@@ -164,7 +166,8 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What a collector knows from tick to tick, by the id of a container or the UID of a pod. Who is not seen in a tick is forgotten.
+/// What a collector knows from tick to tick, by the id of a container or the UID of a pod. Who is not seen in a tick
+/// is forgotten.
 pub(crate) struct Book {
     entries: HashMap<Box<str>, Entry>,
     /// When the tick began.
@@ -230,8 +233,8 @@ impl Book {
 }
 
 impl Entry {
-    /// Who it is, made anew only when what is known of it has changed. The start stays while nothing else changes: a kernel
-    /// that forgets when it made a folder, or a status that comes late, is no new beginning.
+    /// Who it is, made anew only when what is known of it has changed. The start stays while nothing else changes: a
+    /// kernel that forgets when it made a folder, or a status that comes late, is no new beginning.
     fn keep(
         &mut self,
         meta: Option<&Arc<PodMeta>>,

@@ -1,7 +1,7 @@
 //! What a pod or a container uses, put out under the names of either.
 //!
-//! In: a cgroup. Out: a [`Usage`], and its points. Always: the numbers are the kubelet's, by its formulas; what this kernel does
-//! not count is left out.
+//! In: a cgroup. Out: a [`Usage`], and its points. Always: the numbers are the kubelet's, by its formulas; what this
+//! kernel does not count is left out.
 
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub enum KubeletError {
     /// Nobody says where it is.
     #[error(
-        "the kubelet's address is not known; let the pod have NODE_IP from status.hostIP, or set metrics.kubelet.endpoint"
+        "the kubelet's address is not known; let the pod have NODE_IP from status.hostIP, or set \
+         metrics.kubelet.endpoint"
     )]
     NoAddress,
     /// The configured endpoint is none.
@@ -36,9 +37,9 @@ pub enum KubeletError {
     },
     /// Its certificate does not verify.
     #[error(
-        "the kubelet's certificate does not verify: {reason}; give its CA in metrics.kubelet.caFile, or let kubelets have \
-         certificates of the cluster's CA (serverTLSBootstrap: true), or, where the way to the node's own address can be \
-         trusted, set metrics.kubelet.insecureSkipVerify: true"
+        "the kubelet's certificate does not verify: {reason}; give its CA in metrics.kubelet.caFile, or let kubelets \
+         have certificates of the cluster's CA (serverTLSBootstrap: true), or, where the way to the node's own \
+         address can be trusted, set metrics.kubelet.insecureSkipVerify: true"
     )]
     Untrusted {
         /// What is wrong with it.
@@ -62,8 +63,8 @@ pub enum KubeletError {
     },
     /// 401.
     #[error(
-        "the kubelet refuses the token (401); let it authenticate tokens (authentication.webhook.enabled: true), and let a \
-         valid one be mounted: it is read again by itself"
+        "the kubelet refuses the token (401); let it authenticate tokens (authentication.webhook.enabled: true), and \
+         let a valid one be mounted: it is read again by itself"
     )]
     Unauthorized,
     /// 403.

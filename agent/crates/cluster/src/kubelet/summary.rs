@@ -1,7 +1,8 @@
 //! What the kubelet says of its node, by its pods and containers.
 //!
-//! Format: `Summary` in `staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1/types.go` of Kubernetes. Every field may be absent or
-//! null: which ones there are depends on the kubelet's version, the runtime and the moment. What is not named here is passed over.
+//! Format: `Summary` in `staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1/types.go` of Kubernetes. Every field may
+//! be absent or null: which ones there are depends on the kubelet's version, the runtime and the moment. What is not
+//! named here is passed over.
 
 use serde::Deserialize;
 

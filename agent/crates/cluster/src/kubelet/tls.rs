@@ -13,7 +13,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 
 use super::{KubeletError, KubeletSettings};
 
-/// Trusts the cluster's CA and the configured one; `unverified` is told if a certificate is taken that neither vouches for.
+/// Trusts the cluster's CA and the configured one; `unverified` is told if a certificate is taken that neither
+/// vouches for.
 pub(super) fn config(
     settings: &KubeletSettings,
     unverified: Arc<Mutex<Option<String>>>,

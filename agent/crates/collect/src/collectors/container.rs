@@ -15,11 +15,11 @@ use crate::usage::{Capacity, Names};
 
 pub(crate) static COLLECTOR: Collector = Collector {
     name: "container",
-    about: "What each container of the node's pods uses, by its control group. Each is a resource with the attributes that \
-            its log records have; without Kubernetes' metadata these are `k8s.pod.uid` and `container.id`, and the pods' \
-            sandboxes are told of too. Up to `container.uptime` the names are those of the Collector's kubeletstats \
-            receiver, `k8s.container.restarts` of its k8s_cluster receiver, `container.cpu.throttling_data.*` and \
-            `container.pids.count` of its docker_stats receiver",
+    about: "What each container of the node's pods uses, by its control group. Each is a resource with the \
+            attributes that its log records have; without Kubernetes' metadata these are `k8s.pod.uid` and \
+            `container.id`, and the pods' sandboxes are told of too. Up to `container.uptime` the names are those of \
+            the Collector's kubeletstats receiver, `k8s.container.restarts` of its k8s_cluster receiver, \
+            `container.cpu.throttling_data.*` and `container.pids.count` of its docker_stats receiver",
     reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats"],
     needs: &[Need::Proc, Need::Sys],
     default: true,

@@ -15,10 +15,10 @@ use crate::tick::Tick;
 
 pub(crate) static COLLECTOR: Collector = Collector {
     name: "kubelet",
-    about: "What only the kubelet tells of the node, its pods and their volumes. Node, pod and container are the same resources \
-            as elsewhere, a volume is its pod's with `k8s.volume.name`, `k8s.volume.type` and \
-            `k8s.persistentvolumeclaim.name` where there is a claim. The names are those of the Collector's kubeletstats \
-            receiver; inodes, swap, processes and the file system of images are ours",
+    about: "What only the kubelet tells of the node, its pods and their volumes. Node, pod and container are the \
+            same resources as elsewhere, a volume is its pod's with `k8s.volume.name`, `k8s.volume.type` and \
+            `k8s.persistentvolumeclaim.name` where there is a claim. The names are those of the Collector's \
+            kubeletstats receiver; inodes, swap, processes and the file system of images are ours",
     reads: &["/stats/summary"],
     needs: &[Need::Kubelet],
     default: true,

@@ -11,9 +11,10 @@ use crate::usage::{Capacity, Names};
 
 pub(crate) static COLLECTOR: Collector = Collector {
     name: "pod",
-    about: "What each pod of the node uses, all of its containers together with its sandbox and its volumes in memory, by its \
-            control group. Each is a resource with the attributes that Kubernetes' metadata gives it; without metadata that is \
-            `k8s.pod.uid`. Up to `k8s.pod.uptime` the names are those of the Collector's kubeletstats receiver",
+    about: "What each pod of the node uses, all of its containers together with its sandbox and its volumes in \
+            memory, by its control group. Each is a resource with the attributes that Kubernetes' metadata gives it; \
+            without metadata that is `k8s.pod.uid`. Up to `k8s.pod.uptime` the names are those of the Collector's \
+            kubeletstats receiver",
     reads: &["/sys/fs/cgroup", "/proc/1/mountinfo"],
     needs: &[Need::Proc, Need::Sys],
     default: true,
