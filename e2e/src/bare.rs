@@ -110,7 +110,8 @@ impl Bare {
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
         ];
-        let certs = Certs::create(&self.work, &names)?;
+        let nodes = [NODE, netns::NODE_IP, second::NODE, second::ADDRESS];
+        let certs = Certs::create(&self.work, &names, &nodes)?;
         control_plane::write_credentials(&self.work, &certs)?;
         wait::step("etcd and containerd", || {
             self.started(control_plane::etcd(&self.work)?)?;

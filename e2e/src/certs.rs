@@ -1,5 +1,5 @@
-//! The bare cluster's certificates and keys: an authority of its own, the API server's certificate,
-//! its client certificate for calls to the kubelet, and the key that signs service account tokens.
+//! The bare cluster's certificates and keys: an authority of its own, the certificates of the API
+//! server and of the kubelets, its client certificate for calls to the kubelet, and the key that signs service account tokens.
 
 use std::path::PathBuf;
 
@@ -23,8 +23,8 @@ impl Certs {
         Self { folder: work.run().join("pki") }
     }
 
-    /// Makes all of them anew.
-    pub(crate) fn create(work: &Work, api_names: &[&str]) -> Result<Self> {
+    /// Makes all of them anew: what serves is verified by these names and addresses.
+    pub(crate) fn create(work: &Work, api_names: &[&str], nodes: &[&str]) -> Result<Self> {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,13 +35,17 @@ impl Certs {
         let issuer = Issuer::new(authority, authority_key);
         work.run_file("pki/ca.crt", authority_pem)?;
 
-        let names: Vec<String> = api_names.iter().map(|name| (*name).to_owned()).collect();
-        let mut api = CertificateParams::new(names)?;
-        api.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-        api.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate()?;
-        work.run_file("pki/apiserver.crt", api.signed_by(&key, &issuer)?.pem())?;
-        work.run_file("pki/apiserver.key", key.serialize_pem())?;
+        for (file, common_name, names) in
+            [("apiserver", "kube-apiserver", api_names), ("kubelet-serving", "kubelet", nodes)]
+        {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut server = CertificateParams::new(names)?;
+            server.distinguished_name.push(DnType::CommonName, common_name);
+            server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            let key = KeyPair::generate()?;
+            work.run_file(&format!("pki/{file}.crt"), server.signed_by(&key, &issuer)?.pem())?;
+            work.run_file(&format!("pki/{file}.key"), key.serialize_pem())?;
+        }
 
         let mut client = CertificateParams::new(Vec::new())?;
         client.distinguished_name.push(DnType::CommonName, "kube-apiserver-kubelet-client");

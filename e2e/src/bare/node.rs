@@ -113,6 +113,9 @@ pub(crate) fn kubelet_config(work: &Work, certs: &Certs) -> Result<Value> {
         "providerID": "aws:///eu-north-1a/i-0e2e0000000000001",
         "resolvConf": resolv,
         "staticPodPath": work.run_folder("static-pods")?,
+        // As with serverTLSBootstrap and an approver: of the cluster's own authority.
+        "tlsCertFile": certs.path("kubelet-serving.crt"),
+        "tlsPrivateKeyFile": certs.path("kubelet-serving.key"),
         "volumePluginDir": work.run_folder("volume-plugins")?,
     }))
 }

@@ -26,7 +26,7 @@ pub(crate) const NODE: &str = "hawsepipe-e2e-2";
 pub(crate) const PROCESS: &str = "second-node";
 /// The taint that keeps pods away.
 const TAINT: &str = "hawsepipe-e2e/second";
-const ADDRESS: &str = "172.31.0.2";
+pub(crate) const ADDRESS: &str = "172.31.0.2";
 const GATEWAY: &str = "172.31.0.1";
 const TAP: &str = "tap2";
 /// Its pods' addresses.
