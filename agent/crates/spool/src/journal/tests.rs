@@ -60,7 +60,8 @@ fn play(evil: Evil) {
     let Tally { passed, merged, resumed, forgotten, dropped } = tally;
     let often = if evil >= Evil::Kills { resumed.min(forgotten) } else { 1 };
     assert!(steps < 50_000 || passed.min(merged).min(often) > 0, "{tally:?}");
-    assert!(steps < 1_000_000 || dropped > 0, "{tally:?}");
+    // Some in a million steps, in some worlds none.
+    assert!(steps < 30_000_000 || dropped > 0, "{tally:?}");
 }
 
 #[test]
