@@ -400,7 +400,9 @@ impl Segment {
         self.head_told = head != 0;
         let (stream, fingerprint) = (stream.clone(), Fingerprint { head, before });
         let from = std::mem::replace(&mut self.told, position);
-        let rest = self.rest.filter(|_| state == SegmentState::Open);
+        // One that has grown since it was counted has more.
+        let is_whole = |rest: &Rest| self.is_compressed() || self.size <= rest.end;
+        let rest = self.rest.filter(is_whole).filter(|_| state == SegmentState::Open);
         Cover { stream, segment: self.id, from, position, fingerprint, state, rest }
     }
 

@@ -21,11 +21,11 @@ impl ContainerStream {
         let segment = &mut self.segments[number];
         let goes_on = next == Some(segment.id.restart);
         let told = segment.told;
-        let (rest, read) = match count(segment, goes_on, cap, chunk) {
-            Ok(counted) => counted,
-            // It is said when it is read.
-            Err(_) => (Rest { extent: Extent::UNKNOWN, end: segment.size }, 0),
-        };
+        // What it is before: whatever happens to it meanwhile, it is counted once for each size that it has.
+        let end = segment.stat().map_or(segment.size, |stat| stat.size);
+        // What cannot be read is said when it is read.
+        let (extent, read) = count(segment, goes_on, cap, chunk).unwrap_or((Extent::UNKNOWN, 0));
+        let rest = Rest { extent, end };
         tracing::debug!(
             stream = %self.key,
             file = %segment.path.display(),
@@ -62,7 +62,7 @@ fn count(
     goes_on: bool,
     cap: usize,
     chunk: &mut [u8],
-) -> std::io::Result<(Rest, u64)> {
+) -> std::io::Result<(Extent, u64)> {
     let mut again = segment.again()?;
     let from = segment.told.lower();
     again.begin_at(from);
@@ -77,5 +77,5 @@ fn count(
         // The line that goes on in the next segment is lost, or torn, with this one.
         extent.add(Extent::UNKNOWN);
     }
-    Ok((Rest { extent, end: again.offset }, again.offset - from))
+    Ok((extent, again.offset - from))
 }

@@ -196,3 +196,29 @@ fn rotations_of_a_busy_container_are_noticed_soon_while_the_queue_is_full() {
     }
     assert!(Instant::now() < deadline, "noticed late");
 }
+
+#[test]
+fn a_file_that_is_shorter_than_what_was_read_of_it_is_counted_once_and_the_rest_goes_on() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "c");
+    append(&dir.join("0.log"), lines(0..10));
+    rig.wait_for(10);
+    let read = fs::metadata(dir.join("0.log")).unwrap().len();
+    *rig.sink.full.lock() = true;
+    let old = dir.join("0.log.20261122-100000");
+    fs::rename(dir.join("0.log"), &old).unwrap();
+    append(&dir.join("0.log"), lines(10..20));
+    // What a power cut or a person may do.
+    fs::OpenOptions::new().write(true).open(&old).unwrap().set_len(100).unwrap();
+    age(&old);
+    // The frame of its lines, and the note of the count.
+    let told = || {
+        let frames = rig.sink.frames.lock();
+        let covers = frames.iter().flat_map(|frame| &frame.covers);
+        covers.filter(|cover| cover.position.upper() == read).count()
+    };
+    wait(|| told() > 1, || format!("{}", told()));
+    *rig.sink.full.lock() = false;
+    wait(|| rig.bodies().ends_with(&numbers(10..20)), || format!("{:?}", rig.bodies()));
+}
