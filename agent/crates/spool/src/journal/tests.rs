@@ -57,11 +57,10 @@ fn play(evil: Evil) {
     }
     // What was not played was not shown.
     println!("{evil:?}: {tally:?}");
-    let Tally { passed, merged, resumed, forgotten, dropped } = tally;
+    let Tally { passed, merged, resumed, forgotten, .. } = tally;
     let often = if evil >= Evil::Kills { resumed.min(forgotten) } else { 1 };
     assert!(steps < 50_000 || passed.min(merged).min(often) > 0, "{tally:?}");
-    // Some in a million steps, in some worlds none.
-    assert!(steps < 30_000_000 || dropped > 0, "{tally:?}");
+    // What is let go of and partly settled ahead comes up too seldom: `what_is_let_go_is_counted_but_for_what_was_settled_ahead`.
 }
 
 #[test]
