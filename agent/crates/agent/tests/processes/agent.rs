@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -120,6 +120,11 @@ shutdownTimeout: {shutdown_timeout}
 }
 
 impl Agent {
+    /// Whether it has this file open, under whatever name it opened it.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        self.process.holds(path)
+    }
+
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&http::get(self.admin, "/status").body).unwrap()
     }

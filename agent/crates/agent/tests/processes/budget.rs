@@ -31,11 +31,13 @@ fn the_ledger_counts_exactly_what_was_deleted_while_the_budget_was_used_up() {
     let mut agent = rig.agent(&settings);
     let mut noise = Noise(1);
     let mut rotated: VecDeque<PathBuf> = VecDeque::new();
-    // 1 MiB a file, 40 MiB in all: far more than spool and deleted files may hold.
-    for file in 0..40 {
+    // 1 MiB a file, 26 MiB in all: far more than spool and deleted files may hold.
+    for file in 0..26 {
         for _ in 0..1000 {
             web.line("stdout", &noise.text(LINE));
         }
+        // What it never saw could not be counted in lines.
+        wait_until(&format!("file {file} is seen"), || agent.holds(&web.path()));
         let newest = web.rotate();
         if let Some(last) = rotated.back() {
             Container::compress(last);
@@ -46,9 +48,6 @@ fn the_ledger_counts_exactly_what_was_deleted_while_the_budget_was_used_up() {
         {
             fs::remove_file(format!("{}.gz", oldest.display())).unwrap();
         }
-        // The agent has seen the file: what it never saw could not be counted in lines.
-        let seen = format!("file {file} is open");
-        wait_until(&seen, || agent.status()["logs"]["openFiles"].as_u64() > Some(0));
     }
     wait_until("reading stops", || agent.status()["logs"]["blockedBySpool"] == true);
 
@@ -61,10 +60,12 @@ fn the_ledger_counts_exactly_what_was_deleted_while_the_budget_was_used_up() {
     agent.stop();
     let (records, unknown) = lost(&status);
     let numbers = web.numbers(&receiver.records());
-    assert!(numbers.is_sorted_by(|a, b| a < b), "in order, none twice");
+    let wrong = numbers.windows(2).position(|pair| pair[0] >= pair[1]);
+    let around = wrong.map(|at| &numbers[at.saturating_sub(3)..numbers.len().min(at + 5)]);
+    assert_eq!(around, None, "in order, none twice; at {wrong:?} of {}", numbers.len());
     assert_eq!(unknown, 0, "{}", status["losses"]);
     assert_eq!(numbers.len() as u64 + records, web.written(), "{}", status["losses"]);
-    assert!(records > 10_000, "{records}");
+    assert!(records > 3_000, "{records}");
 }
 
 /// Records and losses of unknown extent in the ledger.

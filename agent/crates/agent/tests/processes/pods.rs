@@ -62,6 +62,11 @@ impl Container {
         self.next
     }
 
+    /// The file that it writes to.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.join(format!("{}.log", self.restarts))
+    }
+
     /// As the kubelet does: the file is renamed, and the runtime opens a new one. Gives its new path.
     pub(crate) fn rotate(&mut self) -> PathBuf {
         let name = format!("{}.log", self.restarts);

@@ -1,6 +1,7 @@
 //! Processes of the program under test, and waiting for what they do.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -82,6 +83,13 @@ impl Process {
     pub(crate) fn proc(&self, name: &str) -> String {
         let bytes = std::fs::read(format!("/proc/{}/{name}", self.child.id())).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it has the file open that is under this path now.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let mut targets = fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        targets.any(|target| target == path)
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -74,10 +74,25 @@ impl ContainerStream {
             }
         }
         self.introduce();
+        self.arrange(&present);
+        self.forget(&present);
+    }
+
+    /// Puts what was found where it belongs. What was known keeps its order: a file that was rotated, compressed and deleted
+    /// between two looks still has the name of the one that is written to, and is older than all that came after it.
+    fn arrange(&mut self, present: &HashSet<SegmentId>) {
         // What is being read keeps its place.
         let kept = usize::from(self.reading.is_some() && !self.segments.is_empty());
-        self.segments.make_contiguous()[kept..].sort_by(|a, b| a.name.cmp(&b.name));
-        self.forget(&present);
+        let unread = &mut self.segments.make_contiguous()[kept..];
+        let is_stale = |it: &Segment| it.name.rotated.is_none() && !present.contains(&it.id);
+        let is_before = |new: &Segment, known: &Segment| {
+            new.id.restart < known.id.restart || (!is_stale(known) && new.name < known.name)
+        };
+        for number in 1..unread.len() {
+            let (known, new) = unread.split_at(number);
+            let behind = known.iter().rposition(|it| !is_before(&new[0], it));
+            unread[behind.map_or(0, |at| at + 1)..=number].rotate_right(1);
+        }
     }
 
     /// The log files in the folder.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
-use crate::rig::{CAPACITY, Rig, append, let_age, line, lines, numbers, pod, wait};
+use crate::rig::{CAPACITY, Rig, append, is_held, let_age, line, lines, numbers, pod, wait};
 
 #[test]
 fn lines_of_every_container_arrive_once_in_order_with_what_the_path_says() {
@@ -473,4 +473,26 @@ fn a_clock_that_was_set_back_holds_up_no_line_and_repeats_none() {
 fn ahead(path: &Path) {
     let file = OpenOptions::new().append(true).open(path).unwrap();
     file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+}
+
+#[test]
+fn a_file_that_was_rotated_and_deleted_between_two_looks_is_read_before_those_that_came_after_it() {
+    let mut rig = Rig::new();
+    *rig.sink.full.lock() = true;
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "app");
+    let live = dir.join("0.log");
+    append(&live, lines(0..10));
+    wait(|| is_held(&live), String::new);
+    // Nobody has seen it under its second name.
+    let away = rig.root.path().join("away");
+    fs::rename(&live, &away).unwrap();
+    fs::remove_file(&away).unwrap();
+    let rotated = dir.join("0.log.20261122-100000");
+    append(&rotated, lines(10..20));
+    append(&live, lines(20..30));
+    wait(|| is_held(&rotated) && is_held(&live), String::new);
+    *rig.sink.full.lock() = false;
+    rig.wait_for(30);
+    assert_eq!(rig.bodies(), numbers(0..30));
 }
