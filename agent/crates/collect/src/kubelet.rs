@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hawsepipe_cluster::kubelet::{
-    ContainerStats, CpuStats, MemoryStats, PodStats, Summary, SwapStats,
+    ContainerStats, CpuStats, KubeletError, MemoryStats, PodStats, Summary, SwapStats,
 };
 use hawsepipe_model::{Attributes, PodMeta, Resources};
 use jiff::Timestamp;
@@ -17,7 +17,8 @@ use crate::points::Points;
 use crate::tick::{Sources, Tick};
 use crate::usage::{Names, Usage};
 
-/// Asks the kubelet.
+/// Asks the kubelet. One that signed its certificate itself, as `kubeadm` sets them up, is not to be had until an admin
+/// has decided whom to trust: no failure of this node's.
 ///
 /// # Errors
 /// When there is none, and when it does not answer as it should.
@@ -25,7 +26,10 @@ pub(crate) fn read(sources: &Sources) -> Result<Summary, CollectError> {
     let Some(kubelet) = &sources.kubelet else {
         return Err(CollectError::Unavailable("no kubelet is known here".to_owned()));
     };
-    kubelet.summary().map_err(|error| CollectError::Failed(error.to_string()))
+    kubelet.summary().map_err(|error| match error {
+        KubeletError::Untrusted { .. } => CollectError::Unavailable(error.to_string()),
+        _ => CollectError::Failed(error.to_string()),
+    })
 }
 
 /// A pod that the kubelet tells of.

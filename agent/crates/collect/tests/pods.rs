@@ -93,6 +93,8 @@ fn checkout() -> Known {
 enum Answers {
     Summary,
     Nothing,
+    /// Its certificate is its own.
+    Untrusted,
 }
 
 impl SummarySource for Answers {
@@ -103,6 +105,7 @@ impl SummarySource for Answers {
                 Ok(serde_json::from_str(text).unwrap())
             }
             Self::Nothing => Err(KubeletError::Unauthorized),
+            Self::Untrusted => Err(KubeletError::Untrusted { reason: "UnknownIssuer".to_owned() }),
         }
     }
 }
@@ -491,4 +494,18 @@ fn a_kubelet_that_refuses_is_a_failure_with_a_remedy_and_none_at_all_is_not() {
     assert!(reason.contains("it is read again by itself"), "{reason}");
     let reading = host.read(checkout(), &["kubelet"]).remove(0);
     assert!(matches!(reading.problem, Some(CollectError::Unavailable(_))));
+}
+
+#[test]
+fn a_kubelet_that_nobody_vouches_for_fails_only_what_has_no_other_source() {
+    let host = Host::of("cgroup-v2-containerd");
+    let reading = host.read_with(Answers::Untrusted, "kubelet");
+    let Some(CollectError::Unavailable(reason)) = reading.problem else {
+        panic!("{:?}", reading.problem)
+    };
+    assert!(reason.contains("metrics.kubelet.caFile"), "{reason}");
+    let host = Host(tempfile::tempdir().unwrap());
+    host.write("proc/meminfo", "MemTotal: 1000000 kB\n");
+    let reading = host.read_with(Answers::Untrusted, "container");
+    assert!(matches!(reading.problem, Some(CollectError::Failed(_))), "{:?}", reading.problem);
 }
