@@ -21,6 +21,7 @@ mod process;
 mod promise;
 mod received;
 mod release;
+mod sink;
 mod suites;
 mod tools;
 mod torture;
@@ -91,6 +92,16 @@ enum Command {
     Down,
     /// Say what is running
     Status,
+    /// Take metrics over OTLP/gRPC and keep them in a file (what suites start beside the cluster)
+    #[command(hide = true)]
+    Sink {
+        /// Where to listen
+        #[arg(long)]
+        listen: std::net::SocketAddr,
+        /// Where to keep them
+        #[arg(long)]
+        file: std::path::PathBuf,
+    },
     /// Build and cache the tools; with a name (helm, kubernetes, coredns) only that one
     Tools {
         /// The one tool that is wanted; the path of its binary is printed
@@ -132,6 +143,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             println!("{tally}");
             return Ok(tally.code());
         }
+        Command::Sink { listen, file } => sink::serve(listen, &file)?,
         Command::Down => Cluster::down(&work)?,
         Command::Status => Cluster::print_status(&work)?,
         Command::Tools { name: None } => {

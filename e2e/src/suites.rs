@@ -8,6 +8,7 @@ mod helm;
 mod idle;
 mod key;
 mod manifests;
+mod metrics;
 mod outage;
 mod rotation;
 mod second;
@@ -26,6 +27,7 @@ pub(crate) const ALL: &[Suite] = &[
     outage::SUITE,
     idle::SUITE,
     second::SUITE,
+    metrics::SUITE,
     key::SUITE,
     helm::SUITE,
     manifests::SUITE,

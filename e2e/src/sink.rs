@@ -1,0 +1,212 @@
+//! A destination that keeps metrics, for suites that ask what the agents sent: `cargo e2e sink`, run in the cluster's network.
+//!
+//! In: OTLP over gRPC. Out: a file with one JSON line a data point ([`Point`]). Logs and traces are taken and not kept. Always: what
+//! was answered for is in the file.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
+    LogsService, LogsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, NumberDataPoint};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use crate::cluster::Cluster;
+use crate::process::Process;
+use crate::{netns, wait};
+
+/// Where it listens: the address that pods of both nodes reach.
+const PORT: u16 = 4319;
+
+/// A data point that arrived.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Point {
+    /// Of the metric.
+    pub(crate) name: String,
+    /// A sum that only grows.
+    pub(crate) counter: bool,
+    /// Attributes of the resource.
+    pub(crate) resource: Map<String, Value>,
+    /// Attributes of the point.
+    pub(crate) attributes: Map<String, Value>,
+    /// Since when it counts, nanoseconds since the epoch; zero where nothing was said.
+    pub(crate) start: u64,
+    /// When it was so, nanoseconds since the epoch.
+    pub(crate) time: u64,
+    /// The number.
+    pub(crate) value: f64,
+}
+
+impl Point {
+    /// An attribute of the resource, as text.
+    pub(crate) fn text(&self, key: &str) -> String {
+        self.resource.get(key).map(crate::received::text).unwrap_or_default()
+    }
+}
+
+/// One that runs; it ends when it goes out of scope.
+pub(crate) struct Sink {
+    process: Process,
+    file: PathBuf,
+}
+
+impl Sink {
+    /// Starts it in the network of the cluster.
+    pub(crate) fn start(cluster: &Cluster) -> Result<Self> {
+        // Only the bare cluster has a network that a process can be put into.
+        cluster.second_node()?;
+        let file = cluster.work().run_file("sink.jsonl", String::new())?;
+        let log = file.with_extension("log");
+        let mut command = netns::command(std::env::current_exe()?);
+        command.args(["sink", "--listen", &format!("{}:{PORT}", netns::NODE_IP), "--file"]);
+        command.arg(&file);
+        let process = Process::spawn("sink", &mut command, &log)?;
+        wait::until_true("the sink", Duration::from_secs(20), || {
+            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("listens"))
+        })?;
+        Ok(Self { process, file })
+    }
+
+    /// What to give the chart as an endpoint.
+    pub(crate) fn endpoint() -> String {
+        format!("http://{}:{PORT}", netns::NODE_IP)
+    }
+
+    /// What arrived so far.
+    pub(crate) fn points(&self) -> Result<Vec<Point>> {
+        let text = std::fs::read_to_string(&self.file)?;
+        // The last line may be half written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).context("a point")).collect()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.process.end(Duration::from_secs(5));
+    }
+}
+
+/// `cargo e2e sink`: serves until it is ended.
+pub(crate) fn serve(listen: SocketAddr, file: &Path) -> Result<()> {
+    let file = OpenOptions::new().append(true).create(true).open(file)?;
+    let keep = Keep(Arc::new(Mutex::new(file)));
+    let largest = 64 << 20;
+    let metrics = MetricsServiceServer::new(keep.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(largest);
+    let logs = LogsServiceServer::new(keep)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(largest);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(listen).await?;
+        println!("listens on {listen}");
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        Server::builder()
+            .add_service(metrics)
+            .add_service(logs)
+            .serve_with_incoming(incoming)
+            .await
+            .context("the sink")
+    })
+}
+
+#[derive(Clone)]
+struct Keep(Arc<Mutex<File>>);
+
+#[tonic::async_trait]
+impl MetricsService for Keep {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let mut lines = Vec::new();
+        for block in request.into_inner().resource_metrics {
+            let resource = block.resource.map(|it| map(&it.attributes)).unwrap_or_default();
+            for metric in block.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                let (counter, points) = numbers(&metric);
+                for point in points {
+                    let point = Point {
+                        name: metric.name.clone(),
+                        counter,
+                        resource: resource.clone(),
+                        attributes: map(&point.attributes),
+                        start: point.start_time_unix_nano,
+                        time: point.time_unix_nano,
+                        value: match point.value {
+                            Some(Number::AsInt(value)) => value as f64,
+                            Some(Number::AsDouble(value)) => value,
+                            None => return Err(Status::invalid_argument("a point has no value")),
+                        },
+                    };
+                    let line = serde_json::to_vec(&point);
+                    lines.extend(line.map_err(|error| Status::internal(error.to_string()))?);
+                    lines.push(b'\n');
+                }
+            }
+        }
+        let mut file = self.0.lock().map_err(|error| Status::internal(error.to_string()))?;
+        file.write_all(&lines).map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Keep {
+    async fn export(
+        &self,
+        _request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
+/// The points of a gauge or a sum; whether the sum is a cumulative counter.
+fn numbers(metric: &Metric) -> (bool, &[NumberDataPoint]) {
+    match &metric.data {
+        Some(Data::Sum(sum)) => {
+            let cumulative =
+                sum.aggregation_temporality == AggregationTemporality::Cumulative as i32;
+            (sum.is_monotonic && cumulative, &sum.data_points)
+        }
+        Some(Data::Gauge(gauge)) => (false, &gauge.data_points),
+        _ => (false, &[]),
+    }
+}
+
+fn map(attributes: &[KeyValue]) -> Map<String, Value> {
+    let value = |pair: &KeyValue| match pair.value.as_ref().and_then(|it| it.value.as_ref()) {
+        Some(Any::StringValue(text)) => json!(text),
+        Some(Any::IntValue(number)) => json!(number),
+        Some(Any::BoolValue(flag)) => json!(flag),
+        Some(Any::DoubleValue(number)) => json!(number),
+        _ => Value::Null,
+    };
+    attributes.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
+}
