@@ -56,7 +56,10 @@ impl ContainerStream {
             }
         }
         self.gone = false;
-        // Plain ones first: a compressed one beside its plain one is the compressor's, at work.
+        // A compressed one beside its plain one is the compressor's, at work: docker and logrotate write it under its last name.
+        let plain: Vec<_> =
+            found.iter().map(|it| &it.name).filter(|it| !it.compressed).cloned().collect();
+        found.retain(|it| !it.name.compressed || !plain.iter().any(|name| name.is_same(&it.name)));
         found.sort_by(|a, b| a.name.compressed.cmp(&b.name.compressed).then(a.name.cmp(&b.name)));
         let mut present = HashSet::new();
         for file in found {

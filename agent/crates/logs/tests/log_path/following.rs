@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
-use crate::rig::{CAPACITY, Rig, append, is_held, let_age, line, lines, numbers, pod, wait};
+use crate::rig::{
+    CAPACITY, Rig, age, append, copy_compressed, is_held, let_age, line, lines, numbers, pod, wait,
+};
 
 #[test]
 fn lines_of_every_container_arrive_once_in_order_with_what_the_path_says() {
@@ -495,4 +497,38 @@ fn a_file_that_was_rotated_and_deleted_between_two_looks_is_read_before_those_th
     *rig.sink.full.lock() = false;
     rig.wait_for(30);
     assert_eq!(rig.bodies(), numbers(0..30));
+}
+
+#[test]
+fn a_compressed_file_that_is_being_written_under_its_last_name_is_not_judged() {
+    let mut rig = Rig::new();
+    rig.start();
+    let dir = rig.container("ns_pod_uid", "app");
+    let (live, rotated) = (dir.join("0.log"), dir.join("0.log.20261122-100000"));
+    append(&live, lines(0..1000));
+    rig.wait_for(1000);
+    age(&live);
+    fs::rename(&live, &rotated).unwrap();
+    append(&live, lines(1000..1010));
+    rig.wait_for(1010);
+    // Left by now: its successor's lines are there. What gzip(1) and docker do: half of it is there, beside the plain file.
+    let gz = dir.join("0.log.20261122-100000.gz");
+    copy_compressed(&rotated);
+    let whole = fs::read(&gz).unwrap();
+    fs::remove_file(&gz).unwrap();
+    let mut half = File::create(&gz).unwrap();
+    half.write_all(&whole[..whole.len() / 2]).unwrap();
+    // The last four bytes are taken for its length (RFC 1952, 2.3.1): more than was read.
+    half.write_all(&[0xff; 4]).unwrap();
+    // A look at the folder: it finds the next file.
+    age(&live);
+    fs::rename(&live, dir.join("0.log.20261122-110000")).unwrap();
+    append(&live, lines(1010..1020));
+    rig.wait_for(1020);
+    fs::write(&gz, &whole).unwrap();
+    fs::remove_file(&rotated).unwrap();
+    append(&live, lines(1020..1030));
+    rig.wait_for(1030);
+    assert!(rig.losses().is_empty(), "{:?}", rig.losses());
+    assert_eq!(rig.bodies(), numbers(0..1030));
 }
