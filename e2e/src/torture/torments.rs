@@ -296,7 +296,7 @@ fn between(random: &mut Rng, shortest: Duration, longest: Duration) -> Duration 
 fn scale_receiver(cluster: &Cluster, replicas: u32) -> Result<()> {
     let replicas_argument = format!("--replicas={replicas}");
     let scale = ["scale", "statefulset/hawsepipe-receiver", "-n", NAMESPACE, &replicas_argument];
-    let patience = Duration::from_secs(90);
+    let patience = Duration::from_secs(300);
     let second = Duration::from_secs(1);
     // The API server may have come back a moment ago and know nobody yet.
     wait::until("the receiver to be scaled", patience, second, || {
