@@ -60,6 +60,11 @@ const FILES: &[(&str, &str)] = &[
         "  sl  local_address rem_address   st tx_queue rx_queue\n\
          \x20  0: 0000:1F90 0000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n",
     ),
+    (
+        "proc/1/net/arp",
+        "IP address HW type Flags HW address Mask Device\n\
+         10.0.0.1 0x1 0x2 02:00:00:00:00:01 * eth0\n10.0.0.2 0x1 0x0 00:00:00:00:00:00 * eth0\n",
+    ),
     ("proc/1/net/stat/nf_conntrack", "entries searched found\n0000000a 0 1\n0000000a 0 2\n"),
     ("proc/sys/net/netfilter/nf_conntrack_max", "262144\n"),
     (
@@ -233,6 +238,7 @@ fn the_numbers_are_those_of_the_files() {
         ("system.network.errors{eth0,transmit}", 7.0),
         ("system.network.connections{tcp,LISTEN}", 2.0),
         ("system.network.connections{tcp,ESTABLISHED}", 0.0),
+        ("system.linux.arp.entries{eth0}", 2.0),
         ("system.network.conntrack.count{}", 10.0),
         ("system.network.conntrack.max{}", 262_144.0),
         ("system.processes.count{running}", 3.0),
