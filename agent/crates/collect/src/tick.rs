@@ -71,6 +71,12 @@ impl Sources {
         if let Some(Ok(id)) = id {
             attributes.set("host.id", id.trim());
         }
+        let release = hawsepipe_host::os_release::read(&self.host).unwrap_or_default();
+        for (key, field) in
+            [("os.name", "NAME"), ("os.version", "VERSION_ID"), ("os.description", "PRETTY_NAME")]
+        {
+            attributes.set(key, release.get(field).map_or("", |value| &**value));
+        }
         attributes
     }
 
@@ -144,6 +150,21 @@ impl Tick {
         F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
     {
         self.share::<F, T>(|sources| Ok(reader(&sources.host)?))
+    }
+
+    /// A reading of what not every host has: `None` where it is missing.
+    ///
+    /// # Errors
+    /// The reader's, but for that.
+    pub(crate) fn read_if_there<T, F>(&self, reader: F) -> Result<Option<Arc<T>>, CollectError>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
+    {
+        match self.read(reader) {
+            Err(CollectError::Read(error)) if error.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// A reading of more than the host's files, shared as those are: `tick.ask(pods::read)`.
