@@ -89,7 +89,8 @@ const FILES: &[(&str, &str)] = &[
     (
         "proc/mdstat",
         "Personalities : [raid1]\nmd0 : active raid1 sda1[0] sdb1[1](F)\n\
-         \x20     1000 blocks [2/1] [U_]\n      [=>...]  recovery =  8.5% (1/2) finish=1min\n",
+         \x20     1000 blocks [2/1] [U_]\n      [=>...]  recovery =  8.5% (1/2) finish=1min\n\
+         md1 : inactive raid1 sdc1[0] sdd1[1](S)\n      1000 blocks [2/2] [UU]\n",
     ),
     (
         "proc/spl/kstat/zfs/arcstats",
@@ -154,6 +155,7 @@ const FILES: &[(&str, &str)] = &[
     ("sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq", "3000000\n"),
     ("sys/devices/system/edac/mc/mc0/ce_count", "3\n"),
     ("sys/devices/system/edac/mc/mc0/ue_count", "1\n"),
+    ("sys/devices/system/edac/mc/mc0/ce_noinfo_count", "4\n"),
     ("sys/devices/system/edac/mc/mc0/csrow1/ce_count", "2\n"),
     ("sys/devices/system/edac/mc/mc0/csrow1/ue_count", "1\n"),
     ("sys/devices/system/node/node0/meminfo", "Node 0 MemFree: 7 kB\nNode 0 HugePages_Total: 9\n"),
@@ -349,6 +351,7 @@ fn the_numbers_are_those_of_the_files() {
         ("system.linux.network.events{eth0,transmit,collisions}", 9.0),
         ("hw.errors{mc0,memory,corrected}", 3.0),
         ("system.linux.edac.row.errors{mc0,csrow1,corrected}", 2.0),
+        ("system.linux.edac.row.errors{mc0,unknown,corrected}", 4.0),
         ("system.linux.fibre_channel.io{host0,receive}", 64.0),
         ("system.linux.fibre_channel.frames{host0,transmit}", 17.0),
         ("system.linux.fibre_channel.errors{host0,invalid_crc_count}", 18.0),
@@ -370,6 +373,8 @@ fn the_numbers_are_those_of_the_files() {
         ("system.linux.md.state{md0,recovery}", 1.0),
         ("system.linux.md.disks{md0,failed}", 1.0),
         ("system.linux.md.disks{md0,active}", 1.0),
+        ("system.linux.md.disks{md1,active}", 0.0),
+        ("system.linux.md.state{md1,inactive}", 1.0),
         ("system.linux.md.disks.required{md0}", 2.0),
         ("system.linux.md.limit{md0}", 1000.0 * 1024.0),
         ("system.linux.md.progress{md0}", 0.085),

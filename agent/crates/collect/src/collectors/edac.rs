@@ -22,7 +22,7 @@ pub(crate) static COLLECTOR: Collector = Collector {
 metrics! {
     /// Errors by memory controller, `corrected` or `uncorrected`
     ERRORS: Counter Int "hw.errors" "{error}" ["hw.id", "hw.type", "error.type"] on;
-    /// Errors by row of chips: which module is to be replaced
+    /// Errors by row of chips: which module is to be replaced; `unknown` where the controller did not say
     ROW_ERRORS: Counter Int "system.linux.edac.row.errors" "{error}"
         ["hw.id", "row", "error.type"] off;
 }
@@ -44,6 +44,8 @@ fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
             errors.push(row.corrected, &[&name, &number, "corrected"]);
             errors.push(row.uncorrected, &[&name, &number, "uncorrected"]);
         }
+        errors.maybe(controller.corrected_elsewhere, &[&name, "unknown", "corrected"]);
+        errors.maybe(controller.uncorrected_elsewhere, &[&name, "unknown", "uncorrected"]);
     }
     Ok(())
 }

@@ -45,7 +45,9 @@ fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
         let failed = count(|member| member.is_faulty) as u64;
         let spare = count(|member| member.is_spare) as u64;
         let others = (array.members.len() as u64).saturating_sub(failed + spare);
-        disks.push(array.working.unwrap_or(others), &[&array.name, "active"]);
+        // What does not run has disks, and none of them is at work.
+        let active = if array.is_active { array.working.unwrap_or(others) } else { 0 };
+        disks.push(active, &[&array.name, "active"]);
         disks.push(failed, &[&array.name, "failed"]);
         disks.push(spare, &[&array.name, "spare"]);
     }
