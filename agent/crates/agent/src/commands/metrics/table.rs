@@ -167,11 +167,14 @@ fn about(resource: &Attributes) -> String {
         return format!("{pid} {}", resource.str("process.executable.name").unwrap_or_default());
     }
     let first = |keys: &[&str]| keys.iter().find_map(|key| resource.str(key));
+    // Without an API server or a kubelet the UID is known, and of a container its id: their beginnings tell them apart.
+    let short = |key, length| resource.str(key).map(|id| id.get(..length).unwrap_or(id));
+    let pod = first(&["k8s.pod.name", "k8s.node.system_container.name"]);
+    let inside = first(&["k8s.container.name", "k8s.volume.name"]);
     let parts = [
-        // Without an API server or a kubelet only the UID is known, and of a container its id.
         first(&["k8s.namespace.name"]),
-        first(&["k8s.pod.name", "k8s.pod.uid", "k8s.node.system_container.name"]),
-        first(&["k8s.container.name", "container.id", "k8s.volume.name"]),
+        pod.or_else(|| short("k8s.pod.uid", 8)),
+        inside.or_else(|| short("container.id", 12)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
@@ -340,8 +343,11 @@ disk  What the block devices and their partitions do
         assert_eq!(about(&container.concat()), "shop/web-0/nginx");
         let volume = [&pod[..], &[("k8s.volume.name", "data")]];
         assert_eq!(about(&volume.concat()), "shop/web-0/data");
-        let unknown = [("k8s.pod.uid", "u"), ("container.id", "c")];
-        assert_eq!(about(&unknown), "u/c", "without a cluster");
+        let unknown = [
+            ("k8s.pod.uid", "0a1b2c3d-097c-49b4-9cc4-d5046f4087ba"),
+            ("container.id", "4e5f60718293a4b5c6d7e8f9"),
+        ];
+        assert_eq!(about(&unknown), "0a1b2c3d/4e5f60718293", "without a cluster");
         assert_eq!(about(&[("k8s.node.system_container.name", "kubelet")]), "kubelet");
     }
 
