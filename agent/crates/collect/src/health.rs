@@ -106,7 +106,11 @@ impl Health {
                 (Some(message), State::Failing) => {
                     tracing::warn!(collector, message, "cannot read everything");
                 }
-                (Some(message), _) => tracing::info!(collector, message, "not available here"),
+                // What an admin can change is said. Of most hardware there is none: the status tells it.
+                (Some(message), _) if matches!(collector, "container" | "kubelet" | "pod") => {
+                    tracing::info!(collector, message, "not available here");
+                }
+                (Some(message), _) => tracing::debug!(collector, message, "not available here"),
                 (None, _) => tracing::info!(collector, "reads everything again"),
             }
         }

@@ -19,6 +19,7 @@ the time from which they count (the host's boot, the start of the pod or contain
 \"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched
 by `metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric
 is sent when both are on. `hawsepipe metrics` shows what they say of this machine.
+[NODE_EXPORTER.md](NODE_EXPORTER.md) has node_exporter's names beside these.
 
 Everything stands under the scope `hawsepipe`, on a resource with what is known of the node (`host.*`, `os.*`,
 `k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node,
@@ -88,6 +89,7 @@ fn row(metric: &Metric) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
@@ -103,5 +105,23 @@ mod tests {
             written == page(),
             "agent/docs/METRICS.md differs; run HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page"
         );
+    }
+
+    #[test]
+    fn every_metric_beside_one_of_node_exporter_is_declared() {
+        let declared: BTreeSet<_> =
+            list().iter().flat_map(|it| it.metrics).map(|metric| metric.name).collect();
+        let table = include_str!("../../../docs/NODE_EXPORTER.md");
+        let rows = table.lines().filter(|line| line.starts_with("| "));
+        let words = rows.flat_map(|row| row.split('`'));
+        let is_name =
+            |word: &&str| ["system.", "hw.", "nfs."].iter().any(|it| word.starts_with(it));
+        let named: BTreeSet<_> = words.filter(is_name).filter(|word| !word.contains('*')).collect();
+        assert!(named.len() > 80, "the page has another form now");
+        let attributes: BTreeSet<_> =
+            list().iter().flat_map(|it| it.metrics).flat_map(|metric| metric.attributes).collect();
+        for name in named {
+            assert!(declared.contains(name) || attributes.contains(&name), "{name}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_cluster::kubelet::SummarySource;
 use hawsepipe_host::cgroup::Cgroups;
+use hawsepipe_host::os_release::{self, OsRelease};
 use hawsepipe_host::{HostRoot, ReadError};
 use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
 use parking_lot::Mutex;
@@ -29,6 +30,8 @@ pub struct Sources {
     /// The node's kubelet, where there is one.
     pub(crate) kubelet: Option<Arc<dyn SummarySource>>,
     boot: OnceLock<u64>,
+    /// The host's distribution, which changes when it boots.
+    release: OnceLock<OsRelease>,
 }
 
 impl fmt::Debug for Sources {
@@ -42,7 +45,14 @@ impl Sources {
     #[must_use]
     pub fn new(host: HostRoot) -> Self {
         let pods = Arc::new(Nobody::default());
-        Self { host, pods, cgroups: Mutex::default(), kubelet: None, boot: OnceLock::new() }
+        Self {
+            host,
+            pods,
+            cgroups: Mutex::default(),
+            kubelet: None,
+            boot: OnceLock::new(),
+            release: OnceLock::new(),
+        }
     }
 
     /// Reads from the same, and knows these pods.
@@ -70,6 +80,13 @@ impl Sources {
         let id = self.host.file("etc/machine-id").map(std::fs::read_to_string);
         if let Some(Ok(id)) = id {
             attributes.set("host.id", id.trim());
+        }
+        let read = || os_release::read(&self.host).unwrap_or_default();
+        let release = self.release.get_or_init(read);
+        for (key, field) in
+            [("os.name", "NAME"), ("os.version", "VERSION_ID"), ("os.description", "PRETTY_NAME")]
+        {
+            attributes.set(key, release.get(field).map_or("", |value| &**value));
         }
         attributes
     }
@@ -144,6 +161,21 @@ impl Tick {
         F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
     {
         self.share::<F, T>(|sources| Ok(reader(&sources.host)?))
+    }
+
+    /// A reading of what not every host has: `None` where it is missing.
+    ///
+    /// # Errors
+    /// The reader's, but for that.
+    pub(crate) fn read_if_there<T, F>(&self, reader: F) -> Result<Option<Arc<T>>, CollectError>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&HostRoot) -> Result<T, ReadError> + 'static,
+    {
+        match self.read(reader) {
+            Err(CollectError::Read(error)) if error.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// A reading of more than the host's files, shared as those are: `tick.ask(pods::read)`.
@@ -221,6 +253,20 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(READS.load(Ordering::Relaxed), 1);
         assert_eq!(tick.read(another).unwrap().one_minute, 9.0, "another reader, another reading");
+    }
+
+    #[test]
+    fn the_host_says_which_distribution_it_has_where_its_root_is_mounted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("etc")).unwrap();
+        let text = "NAME=Debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12 (bookworm)\"\n";
+        std::fs::write(folder.path().join("etc/os-release"), text).unwrap();
+        let of = |root| Sources::new(HostRoot::new("/nowhere", "/nowhere", root)).attributes();
+        let told = of(Some(folder.path().into()));
+        assert_eq!(told.str("os.name"), Some("Debian"));
+        assert_eq!(told.str("os.version"), Some("12"));
+        assert_eq!(told.str("os.description"), Some("Debian 12 (bookworm)"));
+        assert_eq!(of(None).str("os.name"), None);
     }
 
     #[test]

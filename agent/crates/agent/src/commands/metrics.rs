@@ -70,11 +70,9 @@ pub(crate) async fn run(args: MetricsArgs) -> anyhow::Result<ExitCode> {
         }
         print(&table::table(&readings, style));
     }
-    let problems = readings.iter().filter_map(|it| Some((it.collector.name, it.problem.as_ref()?)));
-    for (collector, problem) in problems {
-        // A closed stderr has no reader to tell.
-        drop(writeln!(std::io::stderr(), "hawsepipe: {collector}: {problem}"));
-    }
+    let every = args.all || !args.collectors.is_empty() || args.config.is_some();
+    // A closed stderr has no reader to tell.
+    drop(std::io::stderr().write_all(problems(&readings, every).as_bytes()));
     let told = readings.iter().any(|reading| !reading.points.is_empty());
     Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -118,6 +116,24 @@ fn of_this_machine(all: bool) -> Vec<Choice> {
 fn everything_of(collector: &'static Collector) -> Choice {
     let wanted = vec![true; collector.metrics.len()];
     Choice { wanted, ..Choice::of(collector, UNUSED) }
+}
+
+/// What could not be read, a line for each; what this machine does not have, in one line for all unless `every` is said.
+fn problems(readings: &[Reading], every: bool) -> String {
+    let problems = readings.iter().filter_map(|it| Some((it.collector.name, it.problem.as_ref()?)));
+    let (mut text, mut lacking) = (String::new(), Vec::new());
+    for (collector, problem) in problems {
+        if matches!(problem, CollectError::Unavailable(_)) && !every {
+            lacking.push(collector);
+        } else {
+            text.push_str(&format!("hawsepipe: {collector}: {problem}\n"));
+        }
+    }
+    if !lacking.is_empty() {
+        let names = lacking.join(", ");
+        text.push_str(&format!("hawsepipe: not on this machine (--all says why): {names}\n"));
+    }
+    text
 }
 
 /// A list of metrics, each with its points.

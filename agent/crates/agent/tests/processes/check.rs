@@ -87,7 +87,8 @@ fn mounts_that_collectors_need_and_do_not_have_are_findings_with_a_remedy() {
         &with("{sysPath: /nowhere/sys}"),
         &[
             "metrics.sysPath",
-            "/nowhere/sys is not the node's /sys, needed by container, cpu, pod",
+            "/nowhere/sys is not the node's /sys, needed by ",
+            ", container, cpu, ",
             "mount it there",
         ],
     );

@@ -23,6 +23,8 @@ metrics! {
     COUNT: UpDownCounter Int "system.network.conntrack.count" "{entries}" [] on;
     /// Connections that can be followed
     MAX: UpDownCounter Int "system.network.conntrack.max" "{entries}" [] on;
+    /// What the firewall counted: entries that were put in or not (`insert`, `insert_failed`), packets that were dropped (`drop`) or could not be followed (`invalid`), and the like
+    EVENTS: Counter Int "system.linux.conntrack.events" "{event}" ["type"] off;
 }
 
 fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
@@ -31,5 +33,19 @@ fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
         .map_err(|error| error.or_unavailable("the host's firewall follows no connections"))?;
     out.metric(&COUNT).push(conntrack.entries, &[]);
     out.metric(&MAX).maybe(conntrack.max, &[]);
+    let of = &conntrack.counters;
+    let mut events = out.metric(&EVENTS);
+    for (kind, count) in [
+        ("found", of.found),
+        ("invalid", of.invalid),
+        ("ignore", of.ignore),
+        ("insert", of.insert),
+        ("insert_failed", of.insert_failed),
+        ("drop", of.drop),
+        ("early_drop", of.early_drop),
+        ("search_restart", of.search_restart),
+    ] {
+        events.push(count, &[kind]);
+    }
     Ok(())
 }

@@ -26,6 +26,10 @@ metrics! {
     UTILIZATION: Gauge Double "system.cpu.utilization" "1" ["cpu", "state"] off;
     /// Frequency at which each logical CPU runs, where its driver says so
     FREQUENCY: Gauge Double "system.cpu.frequency" "Hz" ["cpu"] off;
+    /// Frequencies between which the governor may choose (`min`, `max`), and between which the hardware can (`hardware_min`, `hardware_max`)
+    FREQUENCY_LIMIT: Gauge Double "system.linux.cpu.frequency.limit" "Hz" ["cpu", "type"] off;
+    /// Time that each logical CPU spent in virtual machines; it is in `user` and `nice` of `system.cpu.time` too
+    GUEST: Counter Double "system.linux.cpu.guest.time" "s" ["cpu", "state"] off;
     /// Logical CPUs that are online
     LOGICAL: UpDownCounter Int "system.cpu.logical.count" "{cpu}" [] off;
     /// Cores behind the logical CPUs, where the kernel says so
@@ -70,12 +74,28 @@ impl Collect for Cpus {
                 utilization.push(((now - before) / whole).clamp(0.0, 1.0), &[name, state]);
             }
         }
+        let mut guest = out.metric(&GUEST);
+        for (cpu, name) in cpus.iter().zip(&names) {
+            guest.push(cpu.times.guest, &[name, "user"]);
+            guest.push(cpu.times.guest_nice, &[name, "nice"]);
+        }
         self.last = cpus;
-        if out.wants(&FREQUENCY) {
+        if out.wants(&FREQUENCY) || out.wants(&FREQUENCY_LIMIT) {
             let frequencies = tick.read(cpufreq::read)?;
             let mut series = out.metric(&FREQUENCY);
             for cpu in frequencies.iter() {
                 series.maybe(cpu.current, &[&format!("cpu{}", cpu.number)]);
+            }
+            let mut series = out.metric(&FREQUENCY_LIMIT);
+            for cpu in frequencies.iter() {
+                for (kind, hertz) in [
+                    ("min", cpu.scaling_min),
+                    ("max", cpu.scaling_max),
+                    ("hardware_min", cpu.hardware_min),
+                    ("hardware_max", cpu.hardware_max),
+                ] {
+                    series.maybe(hertz, &[&format!("cpu{}", cpu.number), kind]);
+                }
             }
         }
         if out.wants(&LOGICAL) || out.wants(&PHYSICAL) {

@@ -32,6 +32,12 @@ metrics! {
     WEIGHTED_IO_TIME: Counter Double "system.disk.weighted_io_time" "s" ["device"] on;
     /// Reads and writes that went into a neighbouring one
     MERGED: Counter Int "system.disk.merged" "{operations}" ["device", "direction"] on;
+    /// Discards (`discard`, `discard_merged`: into a neighbouring one) and flushes of the device's cache (`flush`)
+    OTHERS: Counter Int "system.linux.disk.operations" "{operation}" ["device", "type"] off;
+    /// Time that discards and flushes took, summed up over all of them
+    OTHERS_TIME: Counter Double "system.linux.disk.operation_time" "s" ["device", "type"] off;
+    /// Bytes that were discarded
+    DISCARDED: Counter Int "system.linux.disk.discarded" "By" ["device"] off;
     /// Requests on their way now
     PENDING: UpDownCounter Int "system.disk.pending_operations" "{operations}" ["device"] on;
 }
@@ -79,6 +85,21 @@ impl Collect for Disks {
             for (direction, of) in directions(disk) {
                 series.push(of.merged, &[&disk.name, direction]);
             }
+        }
+        let mut series = out.metric(&OTHERS);
+        for disk in &disks {
+            series.maybe(disk.discard.map(|it| it.operations), &[&disk.name, "discard"]);
+            series.maybe(disk.discard.map(|it| it.merged), &[&disk.name, "discard_merged"]);
+            series.maybe(disk.flush.map(|it| it.operations), &[&disk.name, "flush"]);
+        }
+        let mut series = out.metric(&OTHERS_TIME);
+        for disk in &disks {
+            series.maybe(disk.discard.map(|it| it.time), &[&disk.name, "discard"]);
+            series.maybe(disk.flush.map(|it| it.time), &[&disk.name, "flush"]);
+        }
+        let mut series = out.metric(&DISCARDED);
+        for disk in &disks {
+            series.maybe(disk.discard.map(|it| it.bytes), &[&disk.name]);
         }
         let mut series = out.metric(&PENDING);
         for disk in &disks {

@@ -31,6 +31,8 @@ metrics! {
     DIRTY: UpDownCounter Int "system.linux.memory.dirty" "By" [] off;
     /// Memory in tmpfs and shared between processes
     SHARED: UpDownCounter Int "system.memory.linux.shared" "By" [] off;
+    /// Memory by the kernel's own names in `/proc/meminfo`, which overlap
+    MEMINFO: UpDownCounter Int "system.linux.meminfo" "By" ["name"] off;
     /// Size of a page
     PAGE_SIZE: Gauge Int "system.memory.page_size" "By" [] off;
     /// Huge pages of the default size
@@ -65,6 +67,10 @@ fn collect(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
     out.metric(&AVAILABLE).maybe(memory.available(), &[]);
     out.metric(&DIRTY).maybe(memory.dirty(), &[]);
     out.metric(&SHARED).maybe(memory.shared(), &[]);
+    let mut meminfo = out.metric(&MEMINFO);
+    // Those are pages, no bytes, and have metrics of their own.
+    let bytes = memory.iter().filter(|(name, _)| !name.starts_with("HugePages_"));
+    bytes.for_each(|(name, bytes)| meminfo.push(bytes, &[name]));
     out.metric(&PAGE_SIZE).push(rustix::param::page_size() as u64, &[]);
     huge_pages(&memory, out);
     Ok(())

@@ -29,6 +29,8 @@ metrics! {
     DROPPED: Counter Int "system.network.dropped" "{packets}" ["device", "direction"] on;
     /// Packets with an error
     ERRORS: Counter Int "system.network.errors" "{errors}" ["device", "direction"] on;
+    /// What else the interface counts: `multicast`, `compressed`, and kinds of errors (`fifo`, `frame`, `collisions`, `carrier`)
+    EVENTS: Counter Int "system.linux.network.events" "{event}" ["device", "direction", "type"] off;
     /// TCP sockets of the host (IPv4 and IPv6) in each state, by the kernel's names of them
     CONNECTIONS: UpDownCounter Int "system.network.connections" "{connections}"
         ["protocol", "state"] on;
@@ -59,8 +61,27 @@ impl Collect for Network {
         both(out.metric(&PACKETS), |it| (it.receive.packets, it.transmit.packets));
         both(out.metric(&DROPPED), |it| (it.receive.dropped, it.transmit.dropped));
         both(out.metric(&ERRORS), |it| (it.receive.errors, it.transmit.errors));
+        let mut events = out.metric(&EVENTS);
+        for interface in &interfaces {
+            for (direction, kind, count) in events_of(interface) {
+                events.push(count, &[&interface.name, direction, kind]);
+            }
+        }
         Ok(())
     }
+}
+
+fn events_of(of: &Interface) -> [(&'static str, &'static str, u64); 8] {
+    [
+        ("receive", "fifo", of.receive.fifo),
+        ("receive", "frame", of.receive.frame),
+        ("receive", "compressed", of.receive.compressed),
+        ("receive", "multicast", of.receive.multicast),
+        ("transmit", "fifo", of.transmit.fifo),
+        ("transmit", "collisions", of.transmit.collisions),
+        ("transmit", "carrier", of.transmit.carrier),
+        ("transmit", "compressed", of.transmit.compressed),
+    ]
 }
 
 fn connections(tick: &Tick, out: &mut Points) -> Result<(), CollectError> {

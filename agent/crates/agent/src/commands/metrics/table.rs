@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hawsepipe_collect::reading::{Point, Reading, as_f64};
 use hawsepipe_collect::{Collector, Metric};
 use hawsepipe_model::otlp::Instrument;
+use hawsepipe_model::{Attributes, Value};
 
 use super::units;
 
@@ -154,14 +155,28 @@ fn block<'a>(metric: &'static Metric, points: &[&'a Point], style: Style) -> Blo
 
 /// What a row is about.
 fn label(point: &Point, across: bool) -> String {
-    let about = point.resource.as_ref().map(|resource| {
-        let pid = resource.get("process.pid");
-        let pid = if let Some(hawsepipe_model::Value::Int(pid)) = pid { *pid } else { 0 };
-        format!("{pid} {}", resource.str("process.executable.name").unwrap_or_default())
-    });
+    let about = point.resource.as_ref().map(about);
     let attributes = point.attributes.len() - usize::from(across);
     let values = point.attributes.iter().take(attributes).map(|(_, value)| value.clone());
     about.into_iter().chain(values).collect::<Vec<_>>().join(" ")
+}
+
+/// What a point is about, beside the node: a process, or a pod and what is in it.
+fn about(resource: &Attributes) -> String {
+    if let Some(Value::Int(pid)) = resource.get("process.pid") {
+        return format!("{pid} {}", resource.str("process.executable.name").unwrap_or_default());
+    }
+    let first = |keys: &[&str]| keys.iter().find_map(|key| resource.str(key));
+    // Without an API server or a kubelet the UID is known, and of a container its id: their beginnings tell them apart.
+    let short = |key, length| resource.str(key).map(|id| id.get(..length).unwrap_or(id));
+    let pod = first(&["k8s.pod.name", "k8s.node.system_container.name"]);
+    let inside = first(&["k8s.container.name", "k8s.volume.name"]);
+    let parts = [
+        first(&["k8s.namespace.name"]),
+        pod.or_else(|| short("k8s.pod.uid", 8)),
+        inside.or_else(|| short("container.id", 12)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 fn cell(point: &Point) -> Cell {
@@ -313,6 +328,27 @@ disk  What the block devices and their partitions do
 1 metrics; 1 more are zero or told by another (--all)
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn rows_name_the_pod_and_what_is_in_it() {
+        let about = |pairs: &[(&'static str, &str)]| {
+            let mut resource = Attributes::new();
+            pairs.iter().for_each(|(key, value)| resource.set(*key, *value));
+            about(&resource)
+        };
+        let pod = [("k8s.namespace.name", "shop"), ("k8s.pod.name", "web-0"), ("k8s.pod.uid", "u")];
+        assert_eq!(about(&pod), "shop/web-0");
+        let container = [&pod[..], &[("k8s.container.name", "nginx"), ("container.id", "c")]];
+        assert_eq!(about(&container.concat()), "shop/web-0/nginx");
+        let volume = [&pod[..], &[("k8s.volume.name", "data")]];
+        assert_eq!(about(&volume.concat()), "shop/web-0/data");
+        let unknown = [
+            ("k8s.pod.uid", "0a1b2c3d-097c-49b4-9cc4-d5046f4087ba"),
+            ("container.id", "4e5f60718293a4b5c6d7e8f9"),
+        ];
+        assert_eq!(about(&unknown), "0a1b2c3d/4e5f60718293", "without a cluster");
+        assert_eq!(about(&[("k8s.node.system_container.name", "kubelet")]), "kubelet");
     }
 
     #[test]

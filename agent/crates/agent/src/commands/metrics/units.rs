@@ -8,7 +8,8 @@ pub(super) fn value(number: Number, unit: &str) -> String {
     match unit {
         "By" => bytes(value),
         "s" => seconds(value),
-        "1" => percent(value),
+        // A whole number in `1` is a count (the kubelet receiver's page faults, inodes), or whether something is so.
+        "1" if matches!(number, Number::Double(_)) => percent(value),
         "Hz" => scaled(value, 1000.0, &["Hz", "kHz", "MHz", "GHz"]),
         _ => match number {
             Number::Int(_) => count(value),
@@ -89,6 +90,8 @@ mod tests {
             (Number::Int(1_048_575), "By", "1.0 MiB"),
             (Number::Int(150 << 30), "By", "150 GiB"),
             (Number::Double(0.0312), "1", "3.1 %"),
+            (Number::Int(654_300), "1", "654 k"),
+            (Number::Int(1), "1", "1"),
             (Number::Double(0.0), "1", "0 %"),
             (Number::Double(0.999), "1", "100 %"),
             (Number::Double(1.5), "s", "1.50 s"),
