@@ -26,7 +26,8 @@ const LATE: Duration = Duration::from_secs(11);
 /// A container's backlog, made while the receiver was away, with the receiver back behind a slow line.
 fn backlog(rig: &Rig) -> (Container, Agent, Receiver, Settings) {
     let away = rig.dead_port();
-    let settings = Settings { catch_up: "newestFirst", ..Settings::to(away) };
+    // What was sent and not answered in time is sent again: on a slow line and a busy machine that takes long.
+    let settings = Settings { catch_up: "newestFirst", timeout: "60s", ..Settings::to(away) };
     // Before there is anything to read: of what is older than the agent only a part is read ahead of sending.
     let agent = rig.agent(&settings);
     let mut web = rig.pod("web");
