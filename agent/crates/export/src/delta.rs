@@ -272,6 +272,9 @@ impl Series {
             let passed = if self.newest == 0 { 0 } else { time_unix_nano - self.newest };
             self.clock += passed.min(GAP);
             self.newest = time_unix_nano;
+        } else if self.newest - time_unix_nano > GAP {
+            // The host's clock was set back.
+            self.newest = time_unix_nano;
         }
         Last { start_unix_nano, time_unix_nano, value, seen: self.clock }
     }
@@ -284,8 +287,17 @@ impl Series {
                 now.value.since_nothing().map(|whole| (now.start_unix_nano, whole))
             }
             None => None,
-            // Told already.
-            Some(before) if now.time_unix_nano <= before.time_unix_nano => return None,
+            Some(before) if now.time_unix_nano <= before.time_unix_nano => {
+                let set_back = now.time_unix_nano < before.time_unix_nano
+                    && now.start_unix_nano == before.start_unix_nano
+                    && now.value.since(&before.value).is_some();
+                if !set_back {
+                    // Told already.
+                    return None;
+                }
+                // The host's clock was set back: it goes on from here, and not when that time comes again.
+                None
+            }
             Some(before) if now.start_unix_nano == before.start_unix_nano => {
                 now.value.since(&before.value).map(|gain| (before.time_unix_nano, gain))
             }

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) drops: &'static str,
     /// In order unless a test is about the other: a machine may be so slow that a backlog is made where none is meant.
     pub(crate) catch_up: &'static str,
+    pub(crate) temporality: &'static str,
     /// The name of the file in the rig that holds the key for all of them.
     pub(crate) key_file: &'static str,
     pub(crate) max_record_bytes: &'static str,
@@ -36,6 +37,7 @@ impl Settings {
             destinations: vec![("main", endpoint)],
             drops: "",
             catch_up: "inOrder",
+            temporality: "cumulative",
             key_file: "key",
             max_record_bytes: "1MiB",
             max_unlinked: "1GiB",
@@ -66,10 +68,10 @@ impl Rig {
             let key = self.path(settings.key_file);
             let auth = format!("{{header: x-api-key, keyFile: '{}'}}", key.display());
             let when_full = if *name == settings.drops { "drop" } else { "block" };
-            let catch_up = settings.catch_up;
+            let (catch_up, temporality) = (settings.catch_up, settings.temporality);
             let inner = format!(
                 "type: otlp, endpoint: \"http://{endpoint}\", timeout: 2s, whenFull: {when_full}, \
-                 catchUp: {catch_up}"
+                 catchUp: {catch_up}, temporality: {temporality}"
             );
             writeln!(destinations, "  {name}: {{{inner}, auth: {auth}}}").unwrap();
         }

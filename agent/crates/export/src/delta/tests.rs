@@ -141,6 +141,14 @@ fn a_point_that_was_told_is_not_told_again_and_what_goes_back_is_a_baseline() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_costs_a_point_and_not_the_time_until_it_was_before() {
+    let mut series = Series::since(BEGUN);
+    series.send(counter(&[("a", 1, 9_000_000, 70)]));
+    assert!(deltas(&series.send(counter(&[("a", 1, 2000, 75)]))).is_empty());
+    assert_eq!(deltas(&series.send(counter(&[("a", 1, 2010, 76)]))), [(2000, 2010, 1)]);
+}
+
+#[test]
 fn two_points_of_a_series_in_one_frame_are_told_one_after_the_other() {
     let mut series = Series::since(BEGUN);
     let sent = series.send(counter(&[("a", 1500, 2000, 7), ("a", 1500, 2010, 9)]));
