@@ -19,7 +19,7 @@ The agent's configuration. What the values leave empty is left out: the agent's 
 {{- $destinations := dict -}}
 {{- range $name, $destination := (include "hawsepipe.destinations" . | fromYaml) -}}
 {{- $one := dict "type" "otlp" "protocol" "grpc" -}}
-{{- range $key := list "type" "protocol" "endpoint" "compression" "timeout" "whenFull" "catchUp" -}}
+{{- range $key := list "type" "protocol" "endpoint" "compression" "timeout" "whenFull" "catchUp" "temporality" -}}
 {{- with get $destination $key -}}
 {{- $_ := set $one $key . -}}
 {{- end -}}

@@ -224,6 +224,7 @@ fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> 
         timeout,
         when_full,
         catch_up,
+        temporality,
     } = raw;
     let endpoint = export::Endpoint::parse(&endpoint.0).map_err(|error| below(&error))?;
     let compression = compression.0.parse().map_err(|error| below(&error))?;
@@ -236,7 +237,11 @@ fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> 
         server_name: tls.server_name.map(|name| name.0),
     };
     let settings = export::Settings::new(endpoint, compression, auth, tls, timeout.0)
-        .map_err(|error| below(&error))?;
+        .map_err(|error| below(&error))?
+        .with_temporality(match temporality {
+            raw::RawTemporality::Cumulative => export::Temporality::Cumulative,
+            raw::RawTemporality::Delta => export::Temporality::Delta,
+        });
     let when_full = match when_full {
         raw::RawWhenFull::Block => WhenFull::Block,
         raw::RawWhenFull::Drop => WhenFull::Drop,

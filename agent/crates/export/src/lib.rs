@@ -11,9 +11,11 @@
 //!   refused goes to the source with that settlement, by pod and reason (`losses`), so that both are remembered or
 //!   neither; a frame that is refused as a whole goes on in parts (`parts`);
 //! - whatever else goes wrong holds the frame: backoff with jitter, no end, no limit to the tries;
+//! - counters leave as they were made, cumulative, or as what was gained since the last point that was taken (`delta`);
 //! - the key never leaves [`Key`] except into the request's header.
 
 mod check;
+mod delta;
 mod explain;
 mod exporter;
 mod grpc;
@@ -39,6 +41,6 @@ pub use key::{Key, KeyError, KeyFile};
 pub use metrics::ExportMetrics;
 pub use otlp::Otlp;
 pub use runner::{Destination, Drained};
-pub use settings::{Auth, Compression, Endpoint, Settings, SettingsError, Tls};
+pub use settings::{Auth, Compression, Endpoint, Settings, SettingsError, Temporality, Tls};
 pub use state::StatusHandle;
 pub use status::{DestinationStatus, Rejected, State};

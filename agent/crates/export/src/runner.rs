@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_model::{
-    BlockedReason, Frame, FrameSource, Loss, LossReason, Measured, Outcome, PreferredCodec,
+    BlockedReason, Frame, FrameSource, Loss, LossReason, Measured, Outcome, PreferredCodec, Signal,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::delta::Deltas;
 use crate::exporter::{Exporter, Verdict};
 use crate::limits::Limits;
 use crate::losses::Losses;
@@ -21,7 +22,7 @@ use crate::metrics::ExportMetrics;
 use crate::otlp::Otlp;
 use crate::parts::{Next, Parts, Refused, is_divisible};
 use crate::retry::{self, Backoff};
-use crate::settings::Settings;
+use crate::settings::{Settings, Temporality};
 use crate::state::{Reporter, StatusHandle};
 use crate::status::DestinationStatus;
 use crate::verdict;
@@ -57,6 +58,8 @@ pub enum Drained {
 pub struct Destination<E = Otlp> {
     exporter: E,
     reporter: Reporter,
+    /// `None`: counters are cumulative.
+    deltas: Option<Deltas>,
 }
 
 impl Destination<Otlp> {
@@ -69,7 +72,8 @@ impl Destination<Otlp> {
         metrics: &ExportMetrics,
     ) -> Self {
         let endpoint = settings.endpoint().to_string();
-        Self::new(name, endpoint, Otlp::new(settings, preferred), metrics)
+        let deltas = (settings.temporality() == Temporality::Delta).then(Deltas::new);
+        Self { deltas, ..Self::new(name, endpoint, Otlp::new(settings, preferred), metrics) }
     }
 }
 
@@ -77,7 +81,7 @@ impl<E: Exporter> Destination<E> {
     /// A destination of any type.
     pub fn new(name: &str, endpoint: String, exporter: E, metrics: &ExportMetrics) -> Self {
         let status = DestinationStatus::new(name, E::TYPE, endpoint);
-        Self { exporter, reporter: Reporter::new(status, metrics.of(name)) }
+        Self { exporter, reporter: Reporter::new(status, metrics.of(name)), deltas: None }
     }
 
     /// Shows its status, also while it runs.
@@ -88,21 +92,22 @@ impl<E: Exporter> Destination<E> {
     /// Sends what `source` gives until it gives no more. After `cancel` it goes on for at most `drain`; a
     /// destination that is blocked then is tried once more and given up.
     pub async fn run<S: FrameSource>(
-        mut self,
+        self,
         mut source: S,
         cancel: CancellationToken,
         drain: Duration,
     ) -> Drained {
+        let Self { mut exporter, mut reporter, deltas } = self;
         let time_is_over = async {
             cancel.cancelled().await;
             sleep(drain).await;
         };
         let drained = tokio::select! {
             biased;
-            drained = work(&mut self.exporter, &mut self.reporter, &mut source, &cancel) => drained,
+            drained = work(&mut exporter, &mut reporter, deltas.as_ref(), &mut source, &cancel) => drained,
             () = time_is_over => Drained::Unfinished,
         };
-        self.reporter.stopped(drained == Drained::Complete);
+        reporter.stopped(drained == Drained::Complete);
         drained
     }
 }
@@ -110,6 +115,7 @@ impl<E: Exporter> Destination<E> {
 async fn work<E: Exporter, S: FrameSource>(
     exporter: &mut E,
     reporter: &mut Reporter,
+    deltas: Option<&Deltas>,
     source: &mut S,
     cancel: &CancellationToken,
 ) -> Drained {
@@ -120,7 +126,7 @@ async fn work<E: Exporter, S: FrameSource>(
         let settled = if frame.is_note() {
             Some(Vec::new())
         } else {
-            deliver(exporter, reporter, &mut limits, frame, cancel).await
+            deliver(exporter, reporter, deltas, &mut limits, frame, cancel).await
         };
         let Some(losses) = settled else { return Drained::Unfinished };
         source.settle(losses).await;
@@ -133,10 +139,23 @@ async fn work<E: Exporter, S: FrameSource>(
 async fn deliver<E: Exporter>(
     exporter: &mut E,
     reporter: &mut Reporter,
+    deltas: Option<&Deltas>,
     limits: &mut Limits,
-    frame: Arc<Frame>,
+    mut frame: Arc<Frame>,
     cancel: &CancellationToken,
 ) -> Option<Vec<Loss>> {
+    // Once for all tries.
+    let mut told = None;
+    if let Some(deltas) = deltas.filter(|_| frame.signal == Signal::Metrics) {
+        let codec = exporter.codec().unwrap_or(frame.codec);
+        let (converted, points) = deltas.of(&frame, codec).await;
+        if converted.is_note() {
+            // Nothing but baselines: there is nothing to tell.
+            return Some(Vec::new());
+        }
+        frame = converted;
+        told = Some((deltas, points));
+    }
     let mut losses = Losses::at(&reporter.name());
     let (mut delivered, mut split) = (false, false);
     // A frame that was halved without a word about its size: whether that helps is not known yet.
@@ -160,6 +179,12 @@ async fn deliver<E: Exporter>(
         match answer(exporter, reporter, Some(&part.frame), cancel).await {
             Answer::Taken { rejected, message, failures } => {
                 delivered = true;
+                // A frame of metrics is one part. If the destination has some of it, which is not said.
+                if rejected < part.frame.records
+                    && let Some((deltas, points)) = told.take()
+                {
+                    deltas.taken(points);
+                }
                 if let Some(suspect) = suspect.take()
                     && failures == 0
                 {

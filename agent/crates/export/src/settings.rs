@@ -76,6 +76,16 @@ impl FromStr for Compression {
     }
 }
 
+/// How counters are told (OpenTelemetry's temporality preference).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Temporality {
+    /// Each point is the sum since the counter's start.
+    #[default]
+    Cumulative,
+    /// Each point is what was gained since the last one that the destination took.
+    Delta,
+}
+
 /// Whom to trust, and by which name. Of use with `https://` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
@@ -93,6 +103,7 @@ pub struct Settings {
     auth: Option<Auth>,
     tls: Tls,
     timeout: Duration,
+    temporality: Temporality,
 }
 
 impl Settings {
@@ -146,7 +157,20 @@ impl Settings {
                 "write for instance 30s",
             ));
         }
-        Ok(Self { endpoint, compression, auth, tls, timeout })
+        let temporality = Temporality::default();
+        Ok(Self { endpoint, compression, auth, tls, timeout, temporality })
+    }
+
+    /// The same, with counters told as `temporality` says; without it they are cumulative.
+    #[must_use]
+    pub fn with_temporality(self, temporality: Temporality) -> Self {
+        Self { temporality, ..self }
+    }
+
+    /// How counters are told.
+    #[must_use]
+    pub fn temporality(&self) -> Temporality {
+        self.temporality
     }
 
     /// Where the destination listens.

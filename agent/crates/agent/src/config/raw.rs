@@ -94,6 +94,9 @@ pub(super) struct RawDestination {
     /// In which order it gets what waits for it after a time away. Default newestFirst.
     #[serde(default)]
     pub(super) catch_up: RawCatchUp,
+    /// How it is told of counters. Default cumulative.
+    #[serde(default)]
+    pub(super) temporality: RawTemporality,
 }
 
 fn auto() -> Text {
@@ -137,6 +140,16 @@ pub(super) enum RawCatchUp {
     NewestFirst,
     /// Everything in the order in which it was read.
     InOrder,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum RawTemporality {
+    /// As sums since their start.
+    #[default]
+    Cumulative,
+    /// As what was gained since the last point that it took.
+    Delta,
 }
 
 #[derive(Debug, Deserialize)]

@@ -33,6 +33,7 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.spool.working_set, 12 << 20);
     assert_eq!(config.destinations[0].when_full, WhenFull::Block);
     assert_eq!(config.destinations[0].catch_up, CatchUp::NewestFirst);
+    assert_eq!(config.destinations[0].settings.temporality(), export::Temporality::Cumulative);
     assert_eq!(config.admin, "127.0.0.1:9464".parse().unwrap());
     assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
     assert!(config.kubernetes.is_none());
@@ -138,6 +139,7 @@ destinations:
     timeout: 5s
     whenFull: drop
     catchUp: inOrder
+    temporality: delta
 logs:
   podsPath: /logs
   include: [{{namespaces: [a], pods: [b], containers: [c], labels: {{app: x}}}}]
@@ -159,6 +161,7 @@ shutdownTimeout: 5s
     let Destination { name, settings, when_full, catch_up } = &config.destinations[0];
     assert_eq!((&name[..], *when_full), ("main", WhenFull::Drop));
     assert_eq!(*catch_up, CatchUp::InOrder);
+    assert_eq!(settings.temporality(), export::Temporality::Delta);
     assert_eq!(settings.endpoint().to_string(), "https://ingest.example.com:4317");
     assert_eq!(settings.timeout(), Duration::from_secs(5));
     assert_eq!(settings.auth().unwrap().format(), "Bearer {key}");
@@ -200,6 +203,10 @@ fn a_wrong_type_is_refused_with_its_place() {
     refused(
         "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", catchUp: oldestFirst}\n",
         &["catchUp", "`oldestFirst`", "`newestFirst`", "`inOrder`", "line 2"],
+    );
+    refused(
+        "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", temporality: deltas}\n",
+        &["temporality", "`deltas`", "`cumulative`", "`delta`", "line 2 column"],
     );
     refused("spool: {pushed: {maxBytes: 1GiB}}\n", &["unknown field `pushed`"]);
     refused("a: [\n", &["line"]);

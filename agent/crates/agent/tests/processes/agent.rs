@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     /// In order unless a test is about the other: a machine may be so slow that a backlog is made where none is meant.
     pub(crate) catch_up: &'static str,
     pub(crate) timeout: &'static str,
+    pub(crate) temporality: &'static str,
     /// The name of the file in the rig that holds the key for all of them.
     pub(crate) key_file: &'static str,
     pub(crate) max_record_bytes: &'static str,
@@ -38,6 +39,7 @@ impl Settings {
             drops: "",
             catch_up: "inOrder",
             timeout: "2s",
+            temporality: "cumulative",
             key_file: "key",
             max_record_bytes: "1MiB",
             max_unlinked: "1GiB",
@@ -68,10 +70,10 @@ impl Rig {
             let key = self.path(settings.key_file);
             let auth = format!("{{header: x-api-key, keyFile: '{}'}}", key.display());
             let when_full = if *name == settings.drops { "drop" } else { "block" };
-            let (catch_up, timeout) = (settings.catch_up, settings.timeout);
+            let Settings { catch_up, timeout, temporality, .. } = settings;
             let inner = format!(
                 "type: otlp, endpoint: \"http://{endpoint}\", timeout: {timeout}, whenFull: {when_full}, \
-                 catchUp: {catch_up}"
+                 catchUp: {catch_up}, temporality: {temporality}"
             );
             writeln!(destinations, "  {name}: {{{inner}, auth: {auth}}}").unwrap();
         }

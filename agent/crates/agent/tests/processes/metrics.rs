@@ -149,6 +149,30 @@ fn what_the_agent_counts_about_itself_arrives_as_its_metrics_page_shows_it() {
 }
 
 #[test]
+fn a_destination_that_wants_deltas_gets_them_of_counters_and_the_rest_as_it_is() {
+    let rig = Rig::new();
+    let receiver = rig.receiver();
+    let settings = Settings { metrics: ON, temporality: "delta", ..Settings::to(receiver.grpc) };
+    let mut agent = rig.agent(&settings);
+    let points = |name: &str| receiver.metrics()[name]["points"].as_u64().unwrap_or(0);
+    // The first tick of what counts since the host's boot is a baseline.
+    wait_until("two ticks arrive", || points("system.cpu.time") > 1 && points("system.uptime") > 1);
+    wait_until("the agent's own arrive", || points("hawsepipe.logs.read") > 1);
+    agent.stop();
+    let came = receiver.metrics();
+    for (name, instrument) in [
+        ("system.cpu.time", "delta"),
+        ("hawsepipe.logs.read", "delta"),
+        ("system.uptime", "gauge"),
+        ("system.memory.usage", "updowncounter"),
+    ] {
+        assert_eq!(came[name]["instrument"], instrument, "{}", came[name]);
+    }
+    let counters = came.as_object().unwrap().values().filter(|it| it["instrument"] == "counter");
+    assert_eq!(counters.count(), 0, "{came:#}");
+}
+
+#[test]
 fn a_collector_that_cannot_read_is_told_and_costs_no_other_its_tick() {
     let rig = Rig::new();
     let receiver = rig.receiver();

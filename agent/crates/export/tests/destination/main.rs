@@ -5,6 +5,7 @@
 mod check;
 mod codec;
 mod delivery;
+mod delta;
 mod key;
 mod metrics;
 mod pace;

@@ -53,16 +53,20 @@ fn taken() -> ExportMetricsServiceResponse {
 }
 
 impl Metrics {
-    fn says(&self, answer: Scripted) {
+    pub(crate) fn says(&self, answer: Scripted) {
         self.0.lock().script.push_back(answer);
     }
 
-    fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
+    pub(crate) fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
         self.0.lock().requests.clone()
     }
 
     /// Serves it beside `logs`, which take zstd.
-    async fn start(&self, logs: &Logs, codecs: &[CompressionEncoding]) -> server::Running {
+    pub(crate) async fn start(
+        &self,
+        logs: &Logs,
+        codecs: &[CompressionEncoding],
+    ) -> server::Running {
         let mut service = MetricsServiceServer::new(self.clone());
         for codec in codecs {
             service = service.accept_compressed(*codec);
@@ -86,7 +90,7 @@ fn points(count: usize) -> ExportMetricsServiceRequest {
     }
 }
 
-fn frame_of(request: &ExportMetricsServiceRequest) -> Frame {
+pub(crate) fn frame_of(request: &ExportMetricsServiceRequest) -> Frame {
     let plain = request.encode_to_vec();
     let records = request.resource_metrics[0].scope_metrics[0].metrics.len() as u64;
     Frame {

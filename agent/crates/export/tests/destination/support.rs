@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hawsepipe_export::{
     Auth, Compression, Destination, DestinationStatus, Drained, Endpoint, ExportMetrics, Settings,
-    StatusHandle, Tls,
+    StatusHandle, Temporality, Tls,
 };
 use hawsepipe_model::codec::Compressor;
 use hawsepipe_model::{Codec, Frame, FrameSource, Loss, PreferredCodec, Signal};
@@ -185,6 +185,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) ca_file: Option<&'a Path>,
     pub(crate) server_name: Option<&'a str>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) temporality: Temporality,
 }
 
 pub(crate) fn settings(endpoint: &str, setup: Setup<'_>) -> Settings {
@@ -200,7 +201,9 @@ pub(crate) fn settings(endpoint: &str, setup: Setup<'_>) -> Settings {
         server_name: setup.server_name.map(str::to_owned),
     };
     let timeout = setup.timeout.unwrap_or(Duration::from_secs(10));
-    Settings::new(Endpoint::parse(endpoint).unwrap(), compression, auth, tls, timeout).unwrap()
+    let settings =
+        Settings::new(Endpoint::parse(endpoint).unwrap(), compression, auth, tls, timeout);
+    settings.unwrap().with_temporality(setup.temporality)
 }
 
 /// A destination that runs.
