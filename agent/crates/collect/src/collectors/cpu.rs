@@ -27,7 +27,7 @@ metrics! {
     /// Frequency at which each logical CPU runs, where its driver says so
     FREQUENCY: Gauge Double "system.cpu.frequency" "Hz" ["cpu"] off;
     /// Logical CPUs that are online
-    LOGICAL: UpDownCounter Int "system.cpu.logical.count" "{cpu}" [] off;
+    LOGICAL: UpDownCounter Int "system.cpu.logical.count" "{cpu}" [] on;
     /// Cores behind the logical CPUs, where the kernel says so
     PHYSICAL: UpDownCounter Int "system.cpu.physical.count" "{cpu}" [] off;
 }
@@ -70,6 +70,8 @@ impl Collect for Cpus {
                 utilization.push(((now - before) / whole).clamp(0.0, 1.0), &[name, state]);
             }
         }
+        // `/proc/stat` lists the CPUs that are online.
+        out.metric(&LOGICAL).push(cpus.len() as u64, &[]);
         self.last = cpus;
         if out.wants(&FREQUENCY) {
             let frequencies = tick.read(cpufreq::read)?;
@@ -78,10 +80,8 @@ impl Collect for Cpus {
                 series.maybe(cpu.current, &[&format!("cpu{}", cpu.number)]);
             }
         }
-        if out.wants(&LOGICAL) || out.wants(&PHYSICAL) {
-            let topology = tick.read(cpu_topology::read)?;
-            out.metric(&LOGICAL).push(topology.logical, &[]);
-            out.metric(&PHYSICAL).maybe(topology.physical, &[]);
+        if out.wants(&PHYSICAL) {
+            out.metric(&PHYSICAL).maybe(tick.read(cpu_topology::read)?.physical, &[]);
         }
         Ok(())
     }
