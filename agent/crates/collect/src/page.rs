@@ -27,8 +27,12 @@ and the pod and the container where it is about one.
 
 ## Where numbers differ from the Collector's
 
-- `system.paging.operations` and `system.paging.faults` count pages and faults; the Collector multiplies them by
-  4096.
+[COLLECTOR.md](COLLECTOR.md) has all of it: what is the same, what is not and why.
+
+- `system.cpu.time` and `system.cpu.utilization` tell of each CPU; the Collector sums up over `cpu` unless it is asked
+  for.
+- `system.paging.faults` counts faults and `system.paging.operations` pages; the Collector multiplies both by 4096,
+  and of `minor` operations it multiplies KiB, which is 16384 times the pages.
 - `system.network.connections` has the kernel's names of states; the Collector adds `FIN_WAIT_1`, `FIN_WAIT_2` and
   `DELETE`, always 0.
 - `system.disk.*` leaves out devices that have done nothing since boot.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use hawsepipe_host::cgroup::{CgroupPath, Cgroups, MemoryStats};
+use hawsepipe_host::cgroup::{CgroupPath, Cgroups};
 use hawsepipe_host::pressure::{Pressure, PressureKind};
 use hawsepipe_host::{ReadError, meminfo, stat};
 use hawsepipe_model::{Attributes, Resources};
@@ -95,10 +95,9 @@ impl Names {
         path: &CgroupPath,
         entry: &mut Entry,
         out: &Points,
-    ) -> Result<(Usage, Option<MemoryStats>), ReadError> {
+    ) -> Result<Usage, ReadError> {
         let mut usage = Usage::default();
-        let memory = there(cgroups.memory(path))?;
-        if let Some(memory) = &memory {
+        if let Some(memory) = there(cgroups.memory(path))? {
             usage.memory_usage = Some(memory.usage);
             usage.memory_working_set = Some(memory.working_set);
             usage.memory_rss = Some(memory.rss);
@@ -113,14 +112,14 @@ impl Names {
             }
         }
         if out.wants(self.pids) {
-            usage.pids = there(cgroups.pids(path))?.map(|pids| pids.current);
+            usage.pids = there(cgroups.pids(path))?;
         }
         for (place, (kind, average, total)) in usage.pressure.iter_mut().zip(&self.pressure) {
             if out.wants(average) || out.wants(total) {
                 *place = there(cgroups.pressure(path, *kind))?;
             }
         }
-        Ok((usage, memory))
+        Ok(usage)
     }
 
     /// Puts out what `about` uses.

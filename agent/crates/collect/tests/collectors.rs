@@ -533,3 +533,30 @@ fn declarations_are_in_order() {
     let sorted: Vec<_> = list().iter().map(|collector| collector.name).collect();
     assert!(sorted.is_sorted(), "{sorted:?}");
 }
+
+/// Recorded from the Collector; what its numbers mean differently stands in `agent/docs/COLLECTOR.md`.
+#[test]
+fn what_the_collector_sends_is_declared_as_there_and_on_where_it_is_on_there() {
+    let recorded = include_str!("fixtures/collector-0.159.0.txt");
+    let mut compared = 0;
+    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+        let [name, instrument, value, unit, attributes, on] = *line.split(' ').collect::<Vec<_>>()
+        else {
+            panic!("six words: {line}")
+        };
+        let mut all = list().iter().flat_map(|collector| collector.metrics);
+        let metric = all.find(|metric| metric.name == name);
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not declared"));
+        let mut keys = metric.attributes.to_vec();
+        keys.sort_unstable();
+        let keys = if keys.is_empty() { "-".to_owned() } else { keys.join(",") };
+        assert_eq!(
+            (metric.instrument.name(), metric.value.name(), metric.unit, keys.as_str()),
+            (instrument, value, unit, attributes),
+            "{name}"
+        );
+        assert!(metric.default || on == "off", "{name} is on there");
+        compared += 1;
+    }
+    assert_eq!(compared, 139);
+}

@@ -386,9 +386,9 @@ fn the_kubelet_tells_of_the_node_pods_containers_and_volumes_to_the_byte() {
             ("k8s.node.memory.working_set{}", 2e9),
             ("k8s.node.memory.swap{}", 512.0),
             ("k8s.node.filesystem.usage{}", 30.0),
-            ("k8s.node.filesystem.inodes.free{}", 7.0),
+            ("k8s.node.filesystem.inode.free{}", 7.0),
             ("k8s.node.image_filesystem.usage{}", 25.0),
-            ("k8s.node.image_filesystem.inodes{}", 11.0),
+            ("k8s.node.image_filesystem.inode.count{}", 11.0),
             ("k8s.node.network.io{eth0,receive}", 1000.0),
             ("k8s.node.network.errors{eth0,transmit}", 2.0),
             ("k8s.node.process.count{}", 812.0),
@@ -409,7 +409,7 @@ fn the_kubelet_tells_of_the_node_pods_containers_and_volumes_to_the_byte() {
             ("k8s.pod.network.io{eth0,transmit}", 222.0),
             ("k8s.pod.network.errors{eth0,receive}", 0.0),
             ("k8s.pod.filesystem.usage{}", 12_288.0),
-            ("k8s.pod.filesystem.inodes.used{}", 6.0),
+            ("k8s.pod.filesystem.inode.used{}", 6.0),
         ],
     );
     let container = about(&points, "container.id", &id("b1"));

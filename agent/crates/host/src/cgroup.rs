@@ -2,7 +2,8 @@
 //!
 //! In: the trees as they are mounted, found in `mountinfo`. Out: pods with their containers ([`Cgroups::pods`]), and
 //! what any cgroup used ([`Cgroups::cpu`], [`memory`](Cgroups::memory), [`io`](Cgroups::io), [`pids`](Cgroups::pids),
-//! [`pressure`](Cgroups::pressure), [`limits`](Cgroups::limits)), the same whichever version it comes from. What
+//! [`pressure`](Cgroups::pressure), [`limits`](Cgroups::limits)), the same whichever version it comes from. A node has
+//! hundreds of cgroups and the kernel takes its time for each file: no file is read that was not asked for. What
 //! always holds: a cgroup has one path, in whichever trees it is; each resource is read from the tree that has its
 //! controller, so that a host that has some in version 1 and some in version 2 (systemd's hybrid layout) is nothing
 //! special; a cgroup that ended since it was listed is [`ReadError::Gone`], a file that this kernel does not have is
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use kube::{ContainerCgroup, PodCgroup, Qos};
-pub use stats::{CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats, PidsStats};
+pub use stats::{CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats};
 pub use trees::{CgroupMode, Cgroups};
 
 use crate::error::{ParseError, ReadError};
@@ -88,6 +89,19 @@ impl Cgroups {
         Ok(names.iter().map(|name| path.child(name)).collect())
     }
 
+    /// CPU time alone, in nanoseconds.
+    ///
+    /// # Errors
+    /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count CPU by cgroup.
+    pub fn cpu_time(&self, path: &CgroupPath) -> Result<u64, ReadError> {
+        let read = match self.place("cpuacct", path) {
+            Ok(Place::V1(accounting)) => v1::cpu_time(&accounting),
+            Ok(Place::V2(folder)) => v2::cpu(&folder).map(|cpu| cpu.usage_ns),
+            Err(error) => Err(error),
+        };
+        read.map_err(|error| self.told(path, error))
+    }
+
     /// CPU time and throttling.
     ///
     /// # Errors
@@ -114,28 +128,43 @@ impl Cgroups {
         read.map_err(|error| self.told(path, error))
     }
 
-    /// Transfers from and to block devices. Devices that were not used are not listed.
+    /// Processes of it that were killed because its memory ran out, since it was made.
+    ///
+    /// # Errors
+    /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the kernel does not say (version 1 before
+    /// 4.13).
+    pub fn oom_kills(&self, path: &CgroupPath) -> Result<u64, ReadError> {
+        let read = match self.place("memory", path) {
+            Ok(Place::V1(folder)) => oom_kills(folder.join("memory.oom_control")),
+            Ok(Place::V2(folder)) => oom_kills(folder.join("memory.events")),
+            Err(error) => Err(error),
+        };
+        read.map_err(|error| self.told(path, error))
+    }
+
+    /// Transfers from and to block devices: bytes, and with `operations` how many they were, which version 1 has in a
+    /// file of its own. Devices that were not used are not listed.
     ///
     /// # Errors
     /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count I/O by cgroup.
-    pub fn io(&self, path: &CgroupPath) -> Result<IoStats, ReadError> {
+    pub fn io(&self, path: &CgroupPath, operations: bool) -> Result<IoStats, ReadError> {
         let read = match self.place("blkio", path) {
-            Ok(Place::V1(folder)) => v1::io(&folder),
+            Ok(Place::V1(folder)) => v1::io(&folder, operations),
             Ok(Place::V2(folder)) => v2::io(&folder),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
     }
 
-    /// Processes and threads.
+    /// How many processes and threads there are.
     ///
     /// # Errors
     /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count them by cgroup,
     /// or for the top.
-    pub fn pids(&self, path: &CgroupPath) -> Result<PidsStats, ReadError> {
+    pub fn pids(&self, path: &CgroupPath) -> Result<u64, ReadError> {
         let read = match self.place("pids", path) {
-            // The same files in both versions.
-            Ok(Place::V1(folder) | Place::V2(folder)) => pids(&folder),
+            // The same file in both versions.
+            Ok(Place::V1(folder) | Place::V2(folder)) => required(folder.join("pids.current")),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
@@ -213,11 +242,15 @@ impl Cgroups {
     }
 }
 
-fn pids(folder: &Path) -> Result<PidsStats, ReadError> {
-    Ok(PidsStats {
-        current: required(folder.join("pids.current"))?,
-        max: optional(folder.join("pids.max")),
-    })
+/// The same line in both versions, in different files.
+fn oom_kills(path: PathBuf) -> Result<u64, ReadError> {
+    let mut kills = None;
+    each_pair(path.clone(), |name, number| {
+        if name == b"oom_kill" {
+            kills = Some(number);
+        }
+    })?;
+    kills.ok_or(ReadError::Missing { path })
 }
 
 /// A file that holds a number and must.

@@ -173,11 +173,13 @@ impl Containers {
         // All of it before any of it is put out: of a container that ends meanwhile nothing is told.
         let (cgroups, path) = (&at.pods.cgroups, &container.path);
         let cpu = there(cgroups.cpu(path))?;
-        let (mut usage, memory) = NAMES.read(cgroups, path, entry, out)?;
+        let mut usage = NAMES.read(cgroups, path, entry, out)?;
         usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
-        let wants_io = out.wants(&DISK) || out.wants(&DISK_OPERATIONS);
-        let io = if wants_io { there(cgroups.io(path))? } else { None };
+        let kills = if out.wants(&OOM_KILLS) { there(cgroups.oom_kills(path))? } else { None };
+        let operations = out.wants(&DISK_OPERATIONS);
+        let wants_io = out.wants(&DISK) || operations;
+        let io = if wants_io { there(cgroups.io(path, operations))? } else { None };
         NAMES.put(&about, &usage, at.node, out);
         let run = at.pod.meta.as_ref().and_then(|meta| meta.run(&container.id));
         out.metric(&RESTARTS).maybe(run.and_then(|(_, of, _)| of.restarts.map(u64::from)), &[]);
@@ -187,7 +189,7 @@ impl Containers {
             out.metric(&THROTTLED_PERIODS).maybe(cpu.throttled_periods, &[]);
             out.metric(&THROTTLED_TIME).maybe(cpu.throttled_ns, &[]);
         }
-        out.metric(&OOM_KILLS).maybe(memory.and_then(|memory| memory.oom_kills), &[]);
+        out.metric(&OOM_KILLS).maybe(kills, &[]);
         if let Some(io) = io.filter(|io| !io.devices.is_empty()) {
             put_io(&io, at.tick.read(diskstats::read).ok().as_deref(), out);
         }

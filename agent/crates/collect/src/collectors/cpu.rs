@@ -31,7 +31,7 @@ metrics! {
     /// Time that each logical CPU spent in virtual machines; it is in `user` and `nice` of `system.cpu.time` too
     GUEST: Counter Double "system.linux.cpu.guest.time" "s" ["cpu", "state"] off;
     /// Logical CPUs that are online
-    LOGICAL: UpDownCounter Int "system.cpu.logical.count" "{cpu}" [] off;
+    LOGICAL: UpDownCounter Int "system.cpu.logical.count" "{cpu}" [] on;
     /// Cores behind the logical CPUs, where the kernel says so
     PHYSICAL: UpDownCounter Int "system.cpu.physical.count" "{cpu}" [] off;
 }
@@ -79,6 +79,8 @@ impl Collect for Cpus {
             guest.push(cpu.times.guest, &[name, "user"]);
             guest.push(cpu.times.guest_nice, &[name, "nice"]);
         }
+        // `/proc/stat` lists the CPUs that are online.
+        out.metric(&LOGICAL).push(cpus.len() as u64, &[]);
         self.last = cpus;
         if out.wants(&FREQUENCY) || out.wants(&FREQUENCY_LIMIT) {
             let frequencies = tick.read(cpufreq::read)?;
@@ -98,10 +100,8 @@ impl Collect for Cpus {
                 }
             }
         }
-        if out.wants(&LOGICAL) || out.wants(&PHYSICAL) {
-            let topology = tick.read(cpu_topology::read)?;
-            out.metric(&LOGICAL).push(topology.logical, &[]);
-            out.metric(&PHYSICAL).maybe(topology.physical, &[]);
+        if out.wants(&PHYSICAL) {
+            out.metric(&PHYSICAL).maybe(tick.read(cpu_topology::read)?.physical, &[]);
         }
         Ok(())
     }

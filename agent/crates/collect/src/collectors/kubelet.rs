@@ -18,7 +18,8 @@ pub(crate) static COLLECTOR: Collector = Collector {
     about: "What only the kubelet tells of the node, its pods and their volumes. Node, pod and container are the \
             same resources as elsewhere, a volume is its pod's with `k8s.volume.name`, `k8s.volume.type` and \
             `k8s.persistentvolumeclaim.name` where there is a claim. The names are those of the Collector's \
-            kubeletstats receiver; inodes, swap, processes and the file system of images are ours",
+            kubeletstats receiver; swap, processes, the file system of images and which inodes pods and containers \
+            use are ours",
     reads: &["/stats/summary"],
     needs: &[Need::Kubelet],
     default: true,
@@ -54,11 +55,11 @@ metrics! {
     /// What is used of the file system of the kubelet's folder
     NODE_FS_USAGE: Gauge Int "k8s.node.filesystem.usage" "By" [] on;
     /// Inodes of the file system of the kubelet's folder
-    NODE_INODES: Gauge Int "k8s.node.filesystem.inodes" "1" [] on;
+    NODE_INODES: UpDownCounter Int "k8s.node.filesystem.inode.count" "{inode}" [] on;
     /// Free inodes of the file system of the kubelet's folder
-    NODE_INODES_FREE: Gauge Int "k8s.node.filesystem.inodes.free" "1" [] on;
+    NODE_INODES_FREE: UpDownCounter Int "k8s.node.filesystem.inode.free" "{inode}" [] on;
     /// Used inodes of the file system of the kubelet's folder
-    NODE_INODES_USED: Gauge Int "k8s.node.filesystem.inodes.used" "1" [] on;
+    NODE_INODES_USED: UpDownCounter Int "k8s.node.filesystem.inode.used" "{inode}" [] on;
     /// Room on the file system of images
     IMAGE_AVAILABLE: Gauge Int "k8s.node.image_filesystem.available" "By" [] on;
     /// Size of the file system of images
@@ -66,11 +67,11 @@ metrics! {
     /// What images use
     IMAGE_USAGE: Gauge Int "k8s.node.image_filesystem.usage" "By" [] on;
     /// Inodes of the file system of images
-    IMAGE_INODES: Gauge Int "k8s.node.image_filesystem.inodes" "1" [] on;
+    IMAGE_INODES: UpDownCounter Int "k8s.node.image_filesystem.inode.count" "{inode}" [] on;
     /// Free inodes of the file system of images
-    IMAGE_INODES_FREE: Gauge Int "k8s.node.image_filesystem.inodes.free" "1" [] on;
+    IMAGE_INODES_FREE: UpDownCounter Int "k8s.node.image_filesystem.inode.free" "{inode}" [] on;
     /// Inodes that images use
-    IMAGE_INODES_USED: Gauge Int "k8s.node.image_filesystem.inodes.used" "1" [] on;
+    IMAGE_INODES_USED: UpDownCounter Int "k8s.node.image_filesystem.inode.used" "{inode}" [] on;
     /// Bytes over the node's default interface
     NODE_NETWORK: Counter Int "k8s.node.network.io" "By" ["interface", "direction"] on;
     /// Errors of the node's default interface
@@ -92,7 +93,7 @@ metrics! {
     /// What the pod uses of the node's disk: writable layers, logs, volumes that end with it
     POD_FS_USAGE: Gauge Int "k8s.pod.filesystem.usage" "By" [] on;
     /// Inodes that the pod uses on the node's disk
-    POD_INODES_USED: Gauge Int "k8s.pod.filesystem.inodes.used" "1" [] on;
+    POD_INODES_USED: UpDownCounter Int "k8s.pod.filesystem.inode.used" "{inode}" [] on;
     /// Room on the file system that the container's writable layer is on
     CONTAINER_FS_AVAILABLE: Gauge Int "container.filesystem.available" "By" [] on;
     /// Size of the file system that the container's writable layer is on
@@ -100,7 +101,7 @@ metrics! {
     /// What the container's writable layer uses
     CONTAINER_FS_USAGE: Gauge Int "container.filesystem.usage" "By" [] on;
     /// Inodes that the container's writable layer uses
-    CONTAINER_INODES_USED: Gauge Int "container.filesystem.inodes.used" "1" [] on;
+    CONTAINER_INODES_USED: UpDownCounter Int "container.filesystem.inode.used" "{inode}" [] on;
     /// What the container's writable layer (`rootfs`) and its `logs` use of the node's disk
     EPHEMERAL: UpDownCounter Int "k8s.container.ephemeral_storage.usage" "By" ["fs.type"] off;
     /// Room on the volume

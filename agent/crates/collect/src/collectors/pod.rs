@@ -136,9 +136,9 @@ impl PodsOfNode {
         let entry = self.book.see(&pod.cgroup.uid);
         let Some(about) = pods.pod(pod, entry).cloned() else { return Ok(()) };
         let (cgroups, path) = (&pods.cgroups, &pod.cgroup.path);
-        let cpu = there(cgroups.cpu(path))?;
-        let (mut usage, _) = NAMES.read(cgroups, path, entry, out)?;
-        usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
+        let cpu_time = there(cgroups.cpu_time(path))?;
+        let mut usage = NAMES.read(cgroups, path, entry, out)?;
+        usage.cpu_time = cpu_time;
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
         NAMES.put(&about, &usage, node, out);
         Ok(())

@@ -7,10 +7,6 @@ use crate::error::Skipped;
 pub struct CpuStats {
     /// All of it, in nanoseconds.
     pub usage_ns: u64,
-    /// In programs, in nanoseconds; in version 1 by ticks.
-    pub user_ns: Option<u64>,
-    /// In the kernel, in nanoseconds; in version 1 by ticks.
-    pub system_ns: Option<u64>,
     /// Periods of its limit in which it ran; 0 without a limit.
     pub periods: Option<u64>,
     /// Periods in which it had to wait for the next.
@@ -42,9 +38,6 @@ pub struct MemoryStats {
     pub page_faults: u64,
     /// Page faults that waited for a disk.
     pub major_page_faults: u64,
-    /// Processes of it that were killed because its memory ran out, since it was made. `None` where the kernel does
-    /// not say (version 1 before 4.13).
-    pub oom_kills: Option<u64>,
 }
 
 impl MemoryStats {
@@ -86,19 +79,10 @@ pub struct DeviceIo {
     pub read_bytes: u64,
     /// Bytes written.
     pub write_bytes: u64,
-    /// Reads.
+    /// Reads; 0 where they were not asked for.
     pub read_operations: u64,
-    /// Writes.
+    /// Writes; 0 where they were not asked for.
     pub write_operations: u64,
-}
-
-/// Processes and threads of a cgroup and everything below it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PidsStats {
-    /// How many there are.
-    pub current: u64,
-    /// How many there can be; `None` without a limit.
-    pub max: Option<u64>,
 }
 
 /// What a cgroup may use at the most. `None` is no limit of its own; one further up may hold it all the same.

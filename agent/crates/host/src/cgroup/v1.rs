@@ -6,22 +6,19 @@ use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
 use super::{each_pair, optional, required};
 use crate::error::{ParseError, Problem, ReadError};
 use crate::file;
-use crate::stat::ticks_per_second;
 use crate::text::{self, Fields};
 
 /// No limit is written as the largest number of whole pages below 2^63 (`PAGE_COUNTER_MAX`). No host has half of that.
 const NO_LIMIT: u64 = 1 << 62;
 
+/// In nanoseconds; `accounting` is the folder of the controller `cpuacct`.
+pub(super) fn cpu_time(accounting: &Path) -> Result<u64, ReadError> {
+    required(accounting.join("cpuacct.usage"))
+}
+
 /// `accounting` is the folder of the controller `cpuacct`, `cpu` that of `cpu`; they mostly are the same.
 pub(super) fn cpu(accounting: &Path, cpu: Option<&Path>) -> Result<CpuStats, ReadError> {
-    let mut stats =
-        CpuStats { usage_ns: required(accounting.join("cpuacct.usage"))?, ..CpuStats::default() };
-    let split = each_pair(accounting.join("cpuacct.stat"), |name, ticks| match name {
-        b"user" => stats.user_ns = Some(nanoseconds(ticks)),
-        b"system" => stats.system_ns = Some(nanoseconds(ticks)),
-        _ => {}
-    });
-    file::optional(split);
+    let mut stats = CpuStats { usage_ns: cpu_time(accounting)?, ..CpuStats::default() };
     if let Some(cpu) = cpu {
         let throttling = each_pair(cpu.join("cpu.stat"), |name, number| match name {
             b"nr_periods" => stats.periods = Some(number),
@@ -32,11 +29,6 @@ pub(super) fn cpu(accounting: &Path, cpu: Option<&Path>) -> Result<CpuStats, Rea
         file::optional(throttling);
     }
     Ok(stats)
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn nanoseconds(ticks: u64) -> u64 {
-    ticks.saturating_mul(1_000_000_000 / (ticks_per_second() as u64).max(1))
 }
 
 pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
@@ -55,12 +47,6 @@ pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
         b"total_pgmajfault" => stats.major_page_faults = number,
         _ => {}
     })?;
-    let kills = each_pair(folder.join("memory.oom_control"), |name, number| {
-        if name == b"oom_kill" {
-            stats.oom_kills = Some(number);
-        }
-    });
-    file::optional(kills);
     Ok(stats.with_working_set())
 }
 
@@ -82,9 +68,9 @@ pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), Rea
     Ok(())
 }
 
-/// Bytes and operations. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the
+/// Bytes, and operations if they are asked for. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the
 /// others too.
-pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
+pub(super) fn io(folder: &Path, operations: bool) -> Result<IoStats, ReadError> {
     let mut stats = IoStats::default();
     let mut each = |name: &str, is_bytes: bool| {
         let recursive = folder.join(format!("blkio.throttle.{name}_recursive"));
@@ -103,7 +89,9 @@ pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
         }
     };
     each("io_service_bytes", true)?;
-    each("io_serviced", false)?;
+    if operations {
+        each("io_serviced", false)?;
+    }
     Ok(stats)
 }
 

@@ -17,8 +17,6 @@ pub(super) fn cpu(folder: &Path) -> Result<CpuStats, ReadError> {
         let microseconds = number.saturating_mul(1000);
         match name {
             b"usage_usec" => usage = Some(microseconds),
-            b"user_usec" => stats.user_ns = Some(microseconds),
-            b"system_usec" => stats.system_ns = Some(microseconds),
             b"nr_periods" => stats.periods = Some(number),
             b"nr_throttled" => stats.throttled_periods = Some(number),
             b"throttled_usec" => stats.throttled_ns = Some(microseconds),
@@ -49,12 +47,6 @@ pub(super) fn memory(folder: &Path, is_top: bool) -> Result<MemoryStats, ReadErr
         required(folder.join("memory.current"))?
     };
     stats.swap = optional(folder.join("memory.swap.current"));
-    let kills = each_pair(folder.join("memory.events"), |name, number| {
-        if name == b"oom_kill" {
-            stats.oom_kills = Some(number);
-        }
-    });
-    file::optional(kills);
     Ok(stats.with_working_set())
 }
 

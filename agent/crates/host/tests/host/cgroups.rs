@@ -4,7 +4,7 @@ use std::fs;
 
 use hawsepipe_host::ReadError;
 use hawsepipe_host::cgroup::{
-    CgroupMode, CgroupPath, Cgroups, CpuLimit, CpuStats, DeviceIo, Limits, MemoryStats, PidsStats,
+    CgroupMode, CgroupPath, Cgroups, CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats,
     PodCgroup, Qos,
 };
 use hawsepipe_host::pressure::PressureKind;
@@ -56,8 +56,6 @@ fn a_container_of_version_2_tells_what_it_used_to_the_byte() {
     let path = container(&pods, "b1");
     let cpu = CpuStats {
         usage_ns: 12_345_678_000,
-        user_ns: Some(9_000_000_000),
-        system_ns: Some(3_345_678_000),
         periods: Some(1200),
         throttled_periods: Some(345),
         throttled_ns: Some(6_789_012_000),
@@ -73,10 +71,11 @@ fn a_container_of_version_2_tells_what_it_used_to_the_byte() {
         swap: Some(0),
         page_faults: 6543,
         major_page_faults: 12,
-        oom_kills: Some(2),
     };
     assert_eq!(cgroups.memory(&path).expect("read"), memory);
-    let io = cgroups.io(&path).expect("read");
+    assert_eq!(cgroups.cpu_time(&path).expect("read"), cpu.usage_ns);
+    assert_eq!(cgroups.oom_kills(&path).expect("read"), 2);
+    let io = cgroups.io(&path, true).expect("read");
     let nvme = DeviceIo {
         major: 259,
         minor: 0,
@@ -93,7 +92,7 @@ fn a_container_of_version_2_tells_what_it_used_to_the_byte() {
         ..DeviceIo::default()
     };
     assert_eq!(io.devices, [nvme, dm]);
-    assert_eq!(cgroups.pids(&path).expect("read"), PidsStats { current: 9, max: Some(1024) });
+    assert_eq!(cgroups.pids(&path).expect("read"), 9);
     let limits = Limits {
         cpu: Some(CpuLimit { quota_us: 50_000, period_us: 100_000 }),
         memory: Some(134_217_728),
@@ -116,7 +115,7 @@ fn without_a_limit_there_is_none() {
     let (cgroups, _) = found("cgroup-v2-containerd");
     let containerd = CgroupPath::new("/system.slice/containerd.service");
     assert_eq!(cgroups.limits(&containerd).expect("read"), Limits::default());
-    assert_eq!(cgroups.pids(&containerd).expect("read"), PidsStats { current: 66, max: None });
+    assert_eq!(cgroups.pids(&containerd).expect("read"), 66);
 }
 
 #[test]
@@ -135,7 +134,8 @@ fn the_host_as_a_whole_and_its_slices_are_cgroups_too() {
     // The top has no memory.current: what version 1 would say is the sum.
     let top = cgroups.memory(&CgroupPath::root()).expect("read");
     assert_eq!((top.usage, top.working_set), (12_000_000_000, 7_000_000_000));
-    assert_eq!((top.swap, top.oom_kills), (None, None));
+    assert_eq!(top.swap, None);
+    assert!(cgroups.oom_kills(&CgroupPath::root()).expect_err("the top has none").is_missing());
     let cpu = cgroups.cpu(&CgroupPath::root()).expect("read");
     assert_eq!((cpu.usage_ns, cpu.periods), (9_000_000_000_000, None));
     assert!(cgroups.pids(&CgroupPath::root()).expect_err("the top has no number").is_missing());
@@ -199,8 +199,6 @@ fn docker_of_version_1_on_an_old_kernel() {
     let path = container(&pods, "5a");
     let cpu = CpuStats {
         usage_ns: 98_765_432_109,
-        user_ns: Some(65_430_000_000),
-        system_ns: Some(32_100_000_000),
         periods: Some(500),
         throttled_periods: Some(20),
         throttled_ns: Some(123_456_789),
@@ -216,9 +214,10 @@ fn docker_of_version_1_on_an_old_kernel() {
         swap: Some(1_048_576),
         page_faults: 33_333,
         major_page_faults: 44,
-        oom_kills: None,
     };
     assert_eq!(cgroups.memory(&path).expect("read"), memory);
+    assert_eq!(cgroups.cpu_time(&path).expect("read"), cpu.usage_ns);
+    assert!(cgroups.oom_kills(&path).expect_err("an old kernel does not say").is_missing());
     let dm = DeviceIo {
         major: 253,
         minor: 0,
@@ -234,8 +233,8 @@ fn docker_of_version_1_on_an_old_kernel() {
         read_operations: 2,
         ..DeviceIo::default()
     };
-    assert_eq!(cgroups.io(&path).expect("read").devices, [dm, sda]);
-    assert_eq!(cgroups.pids(&path).expect("read"), PidsStats { current: 4, max: None });
+    assert_eq!(cgroups.io(&path, true).expect("read").devices, [dm, sda]);
+    assert_eq!(cgroups.pids(&path).expect("read"), 4);
     let limits = Limits {
         cpu: Some(CpuLimit { quota_us: 150_000, period_us: 100_000 }),
         memory: Some(104_857_600),
@@ -258,13 +257,34 @@ fn both_versions_at_once_give_resources_from_one_and_pressure_from_the_other() {
         let cpu = cgroups.cpu(&container.path).expect("read");
         assert!(cpu.usage_ns > 0 && cpu.periods.is_some(), "{cpu:?}");
         let memory = cgroups.memory(&container.path).expect("read");
-        assert_eq!(memory.oom_kills, Some(0));
+        assert_eq!(cgroups.oom_kills(&container.path).expect("read"), 0);
         assert_eq!(memory.working_set, memory.usage - memory.inactive_file);
         let pressure = cgroups.pressure(&container.path, PressureKind::Memory).expect("read");
         assert!(pressure.some.is_some() && pressure.full.is_some());
-        cgroups.io(&container.path).expect("read");
-        assert!(cgroups.pids(&container.path).expect("read").current > 0);
+        cgroups.io(&container.path, true).expect("read");
+        assert!(cgroups.pids(&container.path).expect("read") > 0);
     }
+}
+
+#[test]
+fn how_many_transfers_there_were_is_read_only_for_who_asks() {
+    let tree = Tree::copy_of("linux-6.18-hybrid");
+    let mut cgroups = Cgroups::find(&tree.root()).expect("there are cgroups");
+    let pods = cgroups.pods().expect("listed");
+    let path = &pods[0].path;
+    let folder = format!("sys/fs/cgroup/blkio{path}/blkio.throttle");
+    let file = |name: &str| format!("{folder}.{name}_recursive");
+    tree.write(&file("io_service_bytes"), "8:0 Read 4096\n8:0 Write 8192\nTotal 12288\n");
+    tree.write(&file("io_serviced"), "8:0 Read 1\n8:0 Write 2\nTotal 3\n");
+    let bytes =
+        DeviceIo { major: 8, minor: 0, read_bytes: 4096, write_bytes: 8192, ..DeviceIo::default() };
+    let both = DeviceIo { read_operations: 1, write_operations: 2, ..bytes };
+    assert_eq!(cgroups.io(path, true).expect("read").devices, [both]);
+    tree.write(&file("io_serviced"), "8:0 Read many\n");
+    let skipped = |stats: IoStats| stats.skipped.lines;
+    assert_eq!(cgroups.io(path, true).map(skipped).expect("read"), 1);
+    let io = cgroups.io(path, false).expect("read");
+    assert_eq!((io.devices.as_slice(), io.skipped.lines), ([bytes].as_slice(), 0));
 }
 
 #[test]
@@ -276,8 +296,10 @@ fn a_cgroup_that_ended_is_gone_and_a_file_that_the_kernel_lacks_is_missing() {
     fs::remove_dir_all(tree.path(&format!("sys/fs/cgroup{ended}"))).expect("it ends");
     let gone = |error: ReadError| error.is_gone();
     assert!(cgroups.cpu(&ended).is_err_and(gone));
+    assert!(cgroups.cpu_time(&ended).is_err_and(gone));
+    assert!(cgroups.oom_kills(&ended).is_err_and(gone));
     assert!(cgroups.memory(&ended).is_err_and(gone));
-    assert!(cgroups.io(&ended).is_err_and(gone));
+    assert!(cgroups.io(&ended, true).is_err_and(gone));
     assert!(cgroups.pids(&ended).is_err_and(gone));
     assert!(cgroups.limits(&ended).is_err_and(gone));
     assert!(cgroups.pressure(&ended, PressureKind::Cpu).is_err_and(gone));
@@ -288,7 +310,7 @@ fn a_cgroup_that_ended_is_gone_and_a_file_that_the_kernel_lacks_is_missing() {
             .expect("an older kernel");
     }
     let missing = |error: ReadError| error.is_missing();
-    assert!(cgroups.io(&kept).is_err_and(missing));
+    assert!(cgroups.io(&kept, true).is_err_and(missing));
     assert!(cgroups.pressure(&kept, PressureKind::Cpu).is_err_and(missing));
     assert!(cgroups.pids(&kept).is_err_and(missing));
     assert!(
