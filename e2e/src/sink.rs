@@ -4,7 +4,7 @@
 //! was answered for is in the file.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -95,12 +95,35 @@ impl Sink {
         format!("http://{}:{PORT}", netns::NODE_IP)
     }
 
-    /// What arrived so far.
-    pub(crate) fn points(&self) -> Result<Vec<Point>> {
-        let text = std::fs::read_to_string(&self.file)?;
+    /// What arrived so far of the metrics of these names, or of all, in order, one after the other: it may be much.
+    pub(crate) fn each(
+        &self,
+        names: &[&str],
+        mut see: impl FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let names: Vec<_> = names.iter().map(|name| format!("\"name\":\"{name}\"")).collect();
+        let mut file = BufReader::new(File::open(&self.file)?);
+        let mut line = String::new();
         // The last line may be half written.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).context("a point")).collect()
+        while file.read_line(&mut line)? > 0 && line.ends_with('\n') {
+            if names.is_empty() || names.iter().any(|name| line.contains(name)) {
+                see(serde_json::from_str(&line).context("a point")?)?;
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// What arrived so far of the metrics of these names, about one namespace's pods.
+    pub(crate) fn points(&self, names: &[&str], namespace: &str) -> Result<Vec<Point>> {
+        let mut points = Vec::new();
+        self.each(names, |point| {
+            if point.text("k8s.namespace.name") == namespace {
+                points.push(point);
+            }
+            Ok(())
+        })?;
+        Ok(points)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The numbers of containers, beside those of the kubelet, and through kills, throttling and restarts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -63,6 +63,12 @@ impl Drop for Kept<'_> {
     }
 }
 
+const CPU: &str = "container.cpu.time";
+const MEMORY: &str = "container.memory.working_set";
+const RESTARTS: &str = "k8s.container.restarts";
+const KILLS: &str = "container.memory.oom_kills";
+const THROTTLED: &str = "container.cpu.throttling_data.throttled_periods";
+
 /// What somebody says of a container at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
@@ -100,7 +106,7 @@ fn as_the_kubelet(cluster: &Cluster) -> Result<()> {
             for node in nodes {
                 note(&summary(cluster, node)?, &namespace.name, &mut theirs);
             }
-            let ours = ours(&kept.sink.points()?, &namespace.name);
+            let ours = ours(&kept.sink.points(&[CPU, MEMORY], &namespace.name)?);
             let compared = compare(&ours, &theirs)?;
             let missing: Vec<_> =
                 expected.iter().filter(|pod| !compared.contains_key(*pod)).collect();
@@ -147,15 +153,15 @@ fn note(summary: &Value, namespace: &str, theirs: &mut BTreeMap<String, Vec<Read
     }
 }
 
-/// What the agents sent of the pods of a namespace, by pod, in order of time.
-fn ours(points: &[Point], namespace: &str) -> BTreeMap<String, Vec<Reading>> {
+/// What the agents sent, by pod, in order of time.
+fn ours(points: &[Point]) -> BTreeMap<String, Vec<Reading>> {
     let mut readings: BTreeMap<(String, u64), Reading> = BTreeMap::new();
-    for point in points.iter().filter(|it| it.text("k8s.namespace.name") == namespace) {
+    for point in points {
         let pod = point.text("k8s.pod.name");
         let of = readings.entry((pod, point.time)).or_default();
         match point.name.as_str() {
-            "container.cpu.time" => of.cpu_seconds = point.value,
-            "container.memory.working_set" => of.memory = point.value,
+            CPU => of.cpu_seconds = point.value,
+            MEMORY => of.memory = point.value,
             _ => {}
         }
     }
@@ -208,13 +214,11 @@ fn restarts_agree(cluster: &Cluster, kept: &Kept<'_>, namespace: &str) -> Result
     let second = Duration::from_secs(1);
     wait::until("the restarts of every container", Duration::from_secs(60), second, || {
         let pods = cluster.get(&["pods", "-n", namespace])?;
-        let points = kept.sink.points()?;
+        let points = kept.sink.points(&[RESTARTS], namespace)?;
         for pod in pods["items"].as_array().into_iter().flatten() {
             let name = release::name(pod);
             let said = pod["status"]["containerStatuses"][0]["restartCount"].as_f64();
-            let is_of = |point: &&Point| {
-                point.name == "k8s.container.restarts" && point.text("k8s.pod.name") == name
-            };
+            let is_of = |point: &&Point| point.text("k8s.pod.name") == name;
             let last = points.iter().filter(is_of).max_by_key(|point| point.time);
             if last.map(|point| point.value) != said {
                 return Ok(None);
@@ -251,39 +255,37 @@ fn no_counter_goes_back(cluster: &Cluster) -> Result<()> {
     namespace.apply(&pods)?;
     let started = Instant::now();
     let patience = Duration::from_secs_f64(minutes * 60.0);
-    let told = |points: &[Point]| {
+    let told = || {
+        let points = kept.sink.points(&[KILLS, THROTTLED, RESTARTS], &namespace.name)?;
         let most = |name: &str, pod: &str| {
-            let is_of = |it: &&Point| {
-                it.name == name
-                    && it.text("k8s.namespace.name") == namespace.name
-                    && it.text("k8s.pod.name").starts_with(pod)
-            };
+            let is_of = |it: &&Point| it.name == name && it.text("k8s.pod.name").starts_with(pod);
             points.iter().filter(is_of).map(|point| point.value).fold(0.0, f64::max)
         };
-        (
-            most("container.memory.oom_kills", "killed"),
-            most("container.cpu.throttling_data.throttled_periods", "throttled"),
-            most("k8s.container.restarts", "restarted"),
-        )
+        anyhow::Ok((
+            most(KILLS, "killed"),
+            most(THROTTLED, "throttled"),
+            most(RESTARTS, "restarted"),
+        ))
     };
     let seen = wait::until(
         "a kill, throttling and restarts",
         Duration::from_secs(120),
         Duration::from_secs(2),
         || {
-            let told = told(&kept.sink.points()?);
+            let told = told()?;
             Ok((told.0 >= 1.0 && told.1 >= 1.0 && told.2 >= 1.0).then_some(told))
         },
     )?;
     println!("          {} killed, throttled in {} periods, restarted", seen.0, seen.1);
     std::thread::sleep(patience.saturating_sub(started.elapsed()));
 
-    let points = kept.sink.points()?;
-    let series = check_counters(&points)?;
+    let mut counters = Counters::default();
+    kept.sink.each(&[], |point| counters.see(&point))?;
+    let Counters { series, points } = counters;
     let restarts = restarts(cluster, &namespace.name)?;
     println!(
-        "          {series} series of counters, {} points, {restarts} restarts in {:.0} s: none went back",
-        points.len(),
+        "          {} series of counters, {points} points, {restarts} restarts in {:.0} s: none went back",
+        series.len(),
         started.elapsed().as_secs_f64()
     );
     ensure!(restarts >= 5, "only {restarts} restarts");
@@ -297,25 +299,30 @@ fn restarts(cluster: &Cluster, namespace: &str) -> Result<u64> {
     Ok(pods.filter_map(count).sum())
 }
 
-/// Every counter grows from point to point, or says that it counts anew, since a later time. How many series there are.
-fn check_counters(points: &[Point]) -> Result<usize> {
-    let mut series: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
-    for point in points.iter().filter(|point| point.counter) {
+/// Every counter grows from point to point, or says that it counts anew, since a later time.
+#[derive(Default)]
+struct Counters {
+    /// Start, time and value of the last point of each.
+    series: HashMap<String, (u64, u64, f64)>,
+    points: u64,
+}
+
+impl Counters {
+    fn see(&mut self, point: &Point) -> Result<()> {
+        if !point.counter {
+            return Ok(());
+        }
+        self.points += 1;
+        let Point { start, time, value, .. } = *point;
+        ensure!(0 < start && start <= time, "no start time: {point:?}");
         let key = json!([point.name, point.resource, point.attributes]).to_string();
-        series.entry(key).or_default().push(point);
-    }
-    for points in series.values_mut() {
-        points.sort_by_key(|point| point.time);
-        for point in points.iter() {
-            ensure!(0 < point.start && point.start <= point.time, "no start time: {point:?}");
+        if let Some(before) = self.series.insert(key, (start, time, value)) {
+            let grows = before.0 == start && before.2 <= value;
+            ensure!(before.1 <= time, "its time went back: {before:?} {point:?}");
+            ensure!(grows || before.0 < start, "it went back: {before:?} {point:?}");
         }
-        for pair in points.windows(2) {
-            let [before, after] = pair else { continue };
-            let grows = before.start == after.start && before.value <= after.value;
-            ensure!(grows || before.start < after.start, "it went back: {before:?} {after:?}");
-        }
+        Ok(())
     }
-    Ok(series.len())
 }
 
 /// A time as the kubelet writes it, in nanoseconds since the epoch.
@@ -334,9 +341,13 @@ mod tests {
 
     #[test]
     fn a_counter_that_goes_back_is_found_unless_it_counts_anew() {
-        assert!(check_counters(&[point(1, 2, 5.0), point(1, 3, 5.0)]).is_ok());
-        assert!(check_counters(&[point(1, 2, 5.0), point(1, 3, 4.0)]).is_err());
-        assert!(check_counters(&[point(1, 2, 5.0), point(3, 4, 1.0)]).is_ok());
-        assert!(check_counters(&[point(3, 2, 5.0)]).is_err());
+        let see = |points: [Point; 2]| {
+            let mut counters = Counters::default();
+            points.iter().try_for_each(|point| counters.see(point))
+        };
+        assert!(see([point(1, 2, 5.0), point(1, 3, 5.0)]).is_ok());
+        assert!(see([point(1, 2, 5.0), point(1, 3, 4.0)]).is_err());
+        assert!(see([point(1, 2, 5.0), point(3, 4, 1.0)]).is_ok());
+        assert!(see([point(1, 2, 5.0), point(3, 2, 5.0)]).is_err());
     }
 }
