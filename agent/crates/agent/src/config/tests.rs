@@ -91,7 +91,7 @@ metrics:
     assert_eq!(cpu.interval, Duration::from_secs(5));
     let wanted = cpu.collector.metrics.iter().zip(&cpu.wanted);
     let wanted: Vec<_> = wanted.filter(|(_, on)| **on).map(|(metric, _)| metric.name).collect();
-    assert_eq!(wanted, ["system.cpu.utilization"]);
+    assert_eq!(wanted, ["system.cpu.utilization", "system.cpu.logical.count"]);
     assert_eq!(of("memory").unwrap().interval, Duration::from_secs(30));
     assert_eq!(of("process").unwrap().options.top, 3);
     let network = &of("network").unwrap().options.select;
