@@ -350,4 +350,21 @@ mod tests {
         assert!(see([point(1, 2, 5.0), point(3, 4, 1.0)]).is_ok());
         assert!(see([point(1, 2, 5.0), point(3, 2, 5.0)]).is_err());
     }
+
+    #[test]
+    fn a_number_of_the_kubelets_must_lie_between_ours_around_it() {
+        let second = 1_000_000_000;
+        let reading = |time, cpu_seconds, memory| Reading { time, cpu_seconds, memory };
+        let of = |readings: &[Reading]| BTreeMap::from([("pod".to_owned(), readings.to_vec())]);
+        let ours = [reading(second, 1.0, 1e6), reading(3 * second, 3.0, 1e6)];
+        let compared = |kubelet| compare(&of(&ours), &of(&[kubelet]));
+        assert_eq!(compared(reading(2 * second, 2.0, 1e6)).unwrap()["pod"], (0.0, 0.0));
+        assert!(compared(reading(2 * second, 3.5, 1e6)).is_err(), "more CPU than we say later");
+        assert!(compared(reading(2 * second, 0.5, 1e6)).is_err(), "less than we said before");
+        assert!(compared(reading(2 * second, 2.0, 3e6)).is_err(), "other memory");
+        assert!(compared(reading(4 * second, 9.0, 1e6)).unwrap().is_empty(), "not between ours");
+        let apart = [reading(second, 1.0, 1e6), reading(9 * second, 3.0, 1e6)];
+        let none = compare(&of(&apart), &of(&[reading(2 * second, 9.0, 1e6)])).unwrap();
+        assert!(none.is_empty(), "too far apart to say anything");
+    }
 }
