@@ -234,31 +234,39 @@ fn no_counter_goes_back(cluster: &Cluster) -> Result<()> {
         Ok(text) => text.parse().context("HAWSEPIPE_E2E_MINUTES")?,
         Err(_) => 1.0,
     };
+    let nodes = [cluster.node(), cluster.second_node()?];
     let kept = Kept::install(cluster)?;
     let namespace = Namespace::create(cluster, "counters")?;
     // `tail` holds what it cannot print yet: all of it, until the kernel kills it.
     let killed = format!("sleep 4; head -c 200000000 /dev/zero | tail > /dev/null; {STAY}");
     let mut throttled = container("c", "while :; do :; done");
     throttled["resources"]["limits"]["cpu"] = json!("50m");
-    let mut pods = vec![
-        workload::pod("killed", &json!({}), &pod_spec(&[container("c", &killed)])),
-        workload::pod("throttled", &json!({}), &pod_spec(&[throttled])),
-    ];
+    let (killed, throttled) = (pod_spec(&[container("c", &killed)]), pod_spec(&[throttled]));
     let ends =
         pod_spec(&[container("c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 3")]);
-    for number in 0..5 {
-        pods.push(workload::pod(&format!("restarted-{number}"), &json!({}), &ends));
-    }
-    for pod in &mut pods {
-        workload::pin(pod, cluster.node());
+    let mut pods = Vec::new();
+    for node in nodes {
+        let restarted = if node == cluster.node() { 5 } else { 1 };
+        let restarted = (0..restarted).map(|number| (format!("restarted-{node}-{number}"), &ends));
+        let others =
+            [(format!("killed-{node}"), &killed), (format!("throttled-{node}"), &throttled)];
+        for (name, spec) in restarted.chain(others) {
+            let mut pod = workload::pod(&name, &json!({}), spec);
+            workload::pin(&mut pod, node);
+            pods.push(pod);
+        }
     }
     namespace.apply(&pods)?;
     let started = Instant::now();
     let patience = Duration::from_secs_f64(minutes * 60.0);
-    let told = || {
+    let told = |node: &str| {
         let points = kept.sink.points(&[KILLS, THROTTLED, RESTARTS], &namespace.name)?;
         let most = |name: &str, pod: &str| {
-            let is_of = |it: &&Point| it.name == name && it.text("k8s.pod.name").starts_with(pod);
+            let is_of = |it: &&Point| {
+                it.name == name
+                    && it.text("k8s.node.name") == node
+                    && it.text("k8s.pod.name").starts_with(pod)
+            };
             points.iter().filter(is_of).map(|point| point.value).fold(0.0, f64::max)
         };
         anyhow::Ok((
@@ -267,16 +275,20 @@ fn no_counter_goes_back(cluster: &Cluster) -> Result<()> {
             most(RESTARTS, "restarted"),
         ))
     };
-    let seen = wait::until(
-        "a kill, throttling and restarts",
-        Duration::from_secs(120),
-        Duration::from_secs(2),
-        || {
-            let told = told()?;
-            Ok((told.0 >= 1.0 && told.1 >= 1.0 && told.2 >= 1.0).then_some(told))
-        },
-    )?;
-    println!("          {} killed, throttled in {} periods, restarted", seen.0, seen.1);
+    for node in nodes {
+        let (kills, periods, restarts) = wait::until(
+            &format!("a kill, throttling and restarts on {node}"),
+            Duration::from_secs(180),
+            Duration::from_secs(2),
+            || {
+                let told = told(node)?;
+                Ok((told.0 >= 1.0 && told.1 >= 1.0 && told.2 >= 1.0).then_some(told))
+            },
+        )?;
+        println!(
+            "          {node}: {kills} killed, throttled in {periods} periods, {restarts} restarts"
+        );
+    }
     std::thread::sleep(patience.saturating_sub(started.elapsed()));
 
     let mut counters = Counters::default();
