@@ -9,6 +9,7 @@
 //! special; a cgroup that ended since it was listed is [`ReadError::Gone`], a file that this kernel does not have is
 //! [`ReadError::Missing`].
 
+mod folder;
 mod kube;
 mod stats;
 mod trees;
@@ -19,13 +20,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use folder::Folder;
 pub use kube::{ContainerCgroup, PodCgroup, Qos};
 pub use stats::{CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats};
 pub use trees::{CgroupMode, Cgroups};
 
-use crate::error::{ParseError, ReadError};
+use crate::error::ReadError;
 use crate::pressure::{self, Pressure, PressureKind};
-use crate::{file, text};
 
 /// A cgroup's path from the top of its trees: `/kubepods/burstable/pod…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +61,11 @@ impl CgroupPath {
         Self(format!("{}/{name}", self.0.trim_end_matches('/')).into())
     }
 
+    /// The one above; the top's is the top.
+    fn parent(&self) -> Self {
+        Self::new(self.0.rsplit_once('/').map_or("", |(above, _)| above))
+    }
+
     /// Where it is in a tree.
     fn in_tree(&self, tree: &Path) -> PathBuf {
         tree.join(self.0.trim_start_matches('/'))
@@ -73,9 +79,9 @@ impl fmt::Display for CgroupPath {
 }
 
 /// Which version's files a resource is in, and where: the cgroup's folder in that controller's tree.
-enum Place {
-    V1(PathBuf),
-    V2(PathBuf),
+enum Place<'a> {
+    V1(Folder<'a>),
+    V2(Folder<'a>),
 }
 
 impl Cgroups {
@@ -108,7 +114,7 @@ impl Cgroups {
     /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count CPU by cgroup.
     pub fn cpu(&self, path: &CgroupPath) -> Result<CpuStats, ReadError> {
         let read = match self.place("cpuacct", path) {
-            Ok(Place::V1(accounting)) => v1::cpu(&accounting, self.v1("cpu", path).as_deref()),
+            Ok(Place::V1(accounting)) => v1::cpu(&accounting, self.v1("cpu", path).as_ref()),
             Ok(Place::V2(folder)) => v2::cpu(&folder),
             Err(error) => Err(error),
         };
@@ -135,8 +141,8 @@ impl Cgroups {
     /// 4.13).
     pub fn oom_kills(&self, path: &CgroupPath) -> Result<u64, ReadError> {
         let read = match self.place("memory", path) {
-            Ok(Place::V1(folder)) => oom_kills(folder.join("memory.oom_control")),
-            Ok(Place::V2(folder)) => oom_kills(folder.join("memory.events")),
+            Ok(Place::V1(folder)) => oom_kills(&folder, "memory.oom_control"),
+            Ok(Place::V2(folder)) => oom_kills(&folder, "memory.events"),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
@@ -164,7 +170,7 @@ impl Cgroups {
     pub fn pids(&self, path: &CgroupPath) -> Result<u64, ReadError> {
         let read = match self.place("pids", path) {
             // The same file in both versions.
-            Ok(Place::V1(folder) | Place::V2(folder)) => required(folder.join("pids.current")),
+            Ok(Place::V1(folder) | Place::V2(folder)) => folder.required("pids.current"),
             Err(error) => Err(error),
         };
         read.map_err(|error| self.told(path, error))
@@ -199,7 +205,7 @@ impl Cgroups {
     pub fn pressure(&self, path: &CgroupPath, kind: PressureKind) -> Result<Pressure, ReadError> {
         let name = format!("{}.pressure", kind.name());
         let read = match self.unified() {
-            Some(tree) => file::parse_attribute(path.in_tree(tree).join(name), pressure::parse),
+            Some(tree) => self.folder(tree, path).parse(&name, pressure::parse),
             None => Err(ReadError::Missing { path: path.in_tree(self.listed()).join(name) }),
         };
         read.map_err(|error| self.told(path, error))
@@ -223,16 +229,20 @@ impl Cgroups {
         Ok(SystemTime::UNIX_EPOCH + since)
     }
 
-    fn place(&self, controller: &str, path: &CgroupPath) -> Result<Place, ReadError> {
+    fn place(&self, controller: &str, path: &CgroupPath) -> Result<Place<'_>, ReadError> {
         if let Some(folder) = self.v1(controller, path) {
             return Ok(Place::V1(folder));
         }
-        let unified = self.unified().map(|tree| Place::V2(path.in_tree(tree)));
+        let unified = self.unified().map(|tree| Place::V2(self.folder(tree, path)));
         unified.ok_or_else(|| ReadError::Missing { path: path.in_tree(self.listed()) })
     }
 
-    fn v1(&self, controller: &str, path: &CgroupPath) -> Option<PathBuf> {
-        self.controller(controller).map(|tree| path.in_tree(tree))
+    fn v1(&self, controller: &str, path: &CgroupPath) -> Option<Folder<'_>> {
+        self.controller(controller).map(|tree| self.folder(tree, path))
+    }
+
+    fn folder(&self, tree: &Path, path: &CgroupPath) -> Folder<'_> {
+        Folder::new(path.in_tree(tree), self.held())
     }
 
     /// Tells a cgroup that ended from a file that this host does not have: by whether the cgroup is still listed.
@@ -243,40 +253,14 @@ impl Cgroups {
 }
 
 /// The same line in both versions, in different files.
-fn oom_kills(path: PathBuf) -> Result<u64, ReadError> {
+fn oom_kills(folder: &Folder<'_>, name: &str) -> Result<u64, ReadError> {
     let mut kills = None;
-    each_pair(path.clone(), |name, number| {
+    folder.pairs(name, |name, number| {
         if name == b"oom_kill" {
             kills = Some(number);
         }
     })?;
-    kills.ok_or(ReadError::Missing { path })
-}
-
-/// A file that holds a number and must.
-fn required(path: PathBuf) -> Result<u64, ReadError> {
-    file::parse_attribute(path, |bytes| text::only_line(bytes).u64("value"))
-}
-
-/// A file that holds a number, or `max` for none, or is not there.
-fn optional(path: PathBuf) -> Option<u64> {
-    file::optional(file::number(path)).flatten()
-}
-
-/// A file of names and numbers, a pair a line. Lines that are something else are passed over.
-fn each_pair(path: PathBuf, mut each: impl FnMut(&[u8], u64)) -> Result<(), ReadError> {
-    file::parse_attribute(path, |bytes| {
-        for_pairs(bytes, &mut each);
-        Ok::<(), ParseError>(())
-    })
-}
-
-fn for_pairs(bytes: &[u8], each: &mut impl FnMut(&[u8], u64)) {
-    for mut line in text::lines(bytes) {
-        if let (Some(name), Some(number)) = (line.next(), line.next().and_then(text::u64)) {
-            each(name, number);
-        }
-    }
+    kills.ok_or_else(|| ReadError::Missing { path: folder.path(name) })
 }
 
 #[cfg(test)]
@@ -291,6 +275,8 @@ mod tests {
         assert_eq!(CgroupPath::root().as_str(), "/");
         assert_eq!(CgroupPath::root().name(), "");
         let child = CgroupPath::root().child("a").child("b");
+        assert_eq!(child.parent(), CgroupPath::new("a"));
+        assert_eq!(child.parent().parent().parent(), CgroupPath::root());
         assert_eq!((child.as_str(), child.name()), ("/a/b", "b"));
         assert_eq!(child.in_tree(Path::new("/sys/fs/cgroup")), Path::new("/sys/fs/cgroup/a/b"));
     }
@@ -341,7 +327,6 @@ mod tests {
         fn prop_no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             v2::parse_io(&bytes);
             v1::add_transfers(&bytes, true, &mut IoStats::default());
-            for_pairs(&bytes, &mut |_, _| {});
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn parse<T>(
     path: PathBuf,
     parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
 ) -> Result<T, ReadError> {
-    parse_until(End::Nothing, path, parse)
+    parse_until(End::Nothing, path, |path| File::open(path), parse)
 }
 
 /// Lends the bytes of a file of sysfs or of a cgroup, which needs one read, to `parse`.
@@ -50,16 +50,26 @@ pub(crate) fn parse_attribute<T>(
     path: PathBuf,
     parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
 ) -> Result<T, ReadError> {
-    parse_until(End::Less, path, parse)
+    parse_opened(path, |path| File::open(path), parse)
+}
+
+/// As [`parse_attribute`], of a file that is opened in another way than by its path.
+pub(crate) fn parse_opened<T>(
+    path: PathBuf,
+    open: impl FnOnce(&Path) -> io::Result<File>,
+    parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
+) -> Result<T, ReadError> {
+    parse_until(End::Less, path, open, parse)
 }
 
 fn parse_until<T>(
     end: End,
     path: PathBuf,
+    open: impl FnOnce(&Path) -> io::Result<File>,
     parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
 ) -> Result<T, ReadError> {
     let mut buffer = BUFFER.take();
-    let result = match fill(&path, &mut buffer, end) {
+    let result = match open(&path).and_then(|file| fill(file, &mut buffer, end)) {
         Ok(size) => parse(&buffer[..size]).map_err(|source| ReadError::Parse { path, source }),
         Err(source) => Err(ReadError::from_io(&path, source)),
     };
@@ -135,8 +145,7 @@ fn stream(
     }
 }
 
-fn fill(path: &Path, buffer: &mut Vec<u8>, end: End) -> Result<usize, io::Error> {
-    let mut file = File::open(path)?;
+fn fill(mut file: File, buffer: &mut Vec<u8>, end: End) -> Result<usize, io::Error> {
     let mut filled = 0;
     loop {
         if filled == buffer.len() {
@@ -191,9 +200,12 @@ mod tests {
         for size in [0, 1, FIRST - 1, FIRST, FIRST + 1, KEEP * 3] {
             fs::write(&path, vec![b'x'; size]).expect("written");
             for end in [End::Nothing, End::Less] {
-                let seen = parse_until(end, path.clone(), |bytes| {
-                    Ok((bytes.len(), bytes.iter().all(|byte| *byte == b'x')))
-                });
+                let seen = parse_until(
+                    end,
+                    path.clone(),
+                    |path| File::open(path),
+                    |bytes| Ok((bytes.len(), bytes.iter().all(|byte| *byte == b'x'))),
+                );
                 assert_eq!(seen.expect("read"), (size, true));
             }
         }

@@ -74,6 +74,9 @@ impl Cgroups {
             self.kube = kube;
             self.list_pods(&mut pods)?;
         }
+        let mut above: Vec<_> = pods.iter().map(|pod| pod.path.parent()).collect();
+        above.dedup();
+        self.hold(&above);
         Ok(pods)
     }
 

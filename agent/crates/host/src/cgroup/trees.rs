@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::CgroupPath;
+use super::folder::Held;
 use crate::HostRoot;
 use crate::error::ReadError;
 use crate::mounts;
@@ -26,7 +27,7 @@ pub enum CgroupMode {
 const CONTROLLERS: [&str; 5] = ["memory", "cpuacct", "cpu", "pids", "blkio"];
 
 /// The host's cgroups. They are found once: a host does not change its trees while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Cgroups {
     /// Trees of version 1, for each of [`CONTROLLERS`].
     controllers: [Option<PathBuf>; CONTROLLERS.len()],
@@ -35,6 +36,8 @@ pub struct Cgroups {
     listed: PathBuf,
     /// Below which cgroups the pods are, as far as is known.
     pub(super) kube: Vec<CgroupPath>,
+    /// The folders that pods are in.
+    held: Held,
 }
 
 impl Cgroups {
@@ -50,7 +53,7 @@ impl Cgroups {
         }
         let listed = controllers.iter().flatten().next().or(unified.as_ref()).cloned();
         let listed = listed.ok_or_else(|| ReadError::Missing { path: root.sys("fs/cgroup") })?;
-        Ok(Self { controllers, unified, listed, kube: Vec::new() })
+        Ok(Self { controllers, unified, listed, kube: Vec::new(), held: Held::default() })
     }
 
     /// Which versions there are.
@@ -72,6 +75,16 @@ impl Cgroups {
     /// The tree of version 2.
     pub(super) fn unified(&self) -> Option<&Path> {
         self.unified.as_deref()
+    }
+
+    /// Holds these cgroups' folders, in every tree, for what is read below them.
+    pub(super) fn hold(&mut self, above: &[CgroupPath]) {
+        let trees = self.controllers.iter().flatten().chain(&self.unified);
+        self.held = Held::open(trees.flat_map(|tree| above.iter().map(|path| path.in_tree(tree))));
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The tree that cgroups are listed in.

@@ -1,9 +1,7 @@
 //! The files of version 1. Format: `Documentation/admin-guide/cgroup-v1/`.
 
-use std::path::Path;
-
+use super::folder::Folder;
 use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
-use super::{each_pair, optional, required};
 use crate::error::{ParseError, Problem, ReadError};
 use crate::file;
 use crate::text::{self, Fields};
@@ -12,15 +10,18 @@ use crate::text::{self, Fields};
 const NO_LIMIT: u64 = 1 << 62;
 
 /// In nanoseconds; `accounting` is the folder of the controller `cpuacct`.
-pub(super) fn cpu_time(accounting: &Path) -> Result<u64, ReadError> {
-    required(accounting.join("cpuacct.usage"))
+pub(super) fn cpu_time(accounting: &Folder<'_>) -> Result<u64, ReadError> {
+    accounting.required("cpuacct.usage")
 }
 
 /// `accounting` is the folder of the controller `cpuacct`, `cpu` that of `cpu`; they mostly are the same.
-pub(super) fn cpu(accounting: &Path, cpu: Option<&Path>) -> Result<CpuStats, ReadError> {
+pub(super) fn cpu(
+    accounting: &Folder<'_>,
+    cpu: Option<&Folder<'_>>,
+) -> Result<CpuStats, ReadError> {
     let mut stats = CpuStats { usage_ns: cpu_time(accounting)?, ..CpuStats::default() };
     if let Some(cpu) = cpu {
-        let throttling = each_pair(cpu.join("cpu.stat"), |name, number| match name {
+        let throttling = cpu.pairs("cpu.stat", |name, number| match name {
             b"nr_periods" => stats.periods = Some(number),
             b"nr_throttled" => stats.throttled_periods = Some(number),
             b"throttled_time" => stats.throttled_ns = Some(number),
@@ -31,13 +32,11 @@ pub(super) fn cpu(accounting: &Path, cpu: Option<&Path>) -> Result<CpuStats, Rea
     Ok(stats)
 }
 
-pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
-    let mut stats = MemoryStats {
-        usage: required(folder.join("memory.usage_in_bytes"))?,
-        ..MemoryStats::default()
-    };
+pub(super) fn memory(folder: &Folder<'_>) -> Result<MemoryStats, ReadError> {
+    let mut stats =
+        MemoryStats { usage: folder.required("memory.usage_in_bytes")?, ..MemoryStats::default() };
     // `total_` counts what is below, as the usage does. Swap stands there only where it is counted at all.
-    each_pair(folder.join("memory.stat"), |name, number| match name {
+    folder.pairs("memory.stat", |name, number| match name {
         b"total_rss" => stats.rss = number,
         b"total_cache" => stats.cache = number,
         b"total_mapped_file" => stats.mapped_file = number,
@@ -50,18 +49,18 @@ pub(super) fn memory(folder: &Path) -> Result<MemoryStats, ReadError> {
     Ok(stats.with_working_set())
 }
 
-pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
+pub(super) fn cpu_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
     // -1 without a limit.
-    let quota = file::signed(folder.join("cpu.cfs_quota_us"))?;
+    let quota = folder.parse("cpu.cfs_quota_us", |bytes| Ok(text::i64(bytes.trim_ascii())))?;
     let quota = quota.and_then(|quota| u64::try_from(quota).ok());
-    let period = optional(folder.join("cpu.cfs_period_us"));
+    let period = folder.optional("cpu.cfs_period_us");
     limits.cpu = quota.zip(period).map(|(quota_us, period_us)| CpuLimit { quota_us, period_us });
     Ok(())
 }
 
-pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
-    let limit = |name: &str| optional(folder.join(name)).filter(|limit| *limit < NO_LIMIT);
-    let memory = required(folder.join("memory.limit_in_bytes"))?;
+pub(super) fn memory_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
+    let limit = |name: &str| folder.optional(name).filter(|limit| *limit < NO_LIMIT);
+    let memory = folder.required("memory.limit_in_bytes")?;
     limits.memory = Some(memory).filter(|limit| *limit < NO_LIMIT);
     let both = limit("memory.memsw.limit_in_bytes");
     limits.swap = both.map(|both| both.saturating_sub(limits.memory.unwrap_or(0)));
@@ -70,20 +69,18 @@ pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), Rea
 
 /// Bytes, and operations if they are asked for. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the
 /// others too.
-pub(super) fn io(folder: &Path, operations: bool) -> Result<IoStats, ReadError> {
+pub(super) fn io(folder: &Folder<'_>, operations: bool) -> Result<IoStats, ReadError> {
     let mut stats = IoStats::default();
     let mut each = |name: &str, is_bytes: bool| {
-        let recursive = folder.join(format!("blkio.throttle.{name}_recursive"));
+        let recursive = format!("blkio.throttle.{name}_recursive");
         let add = |bytes: &[u8], stats: &mut IoStats| {
             add_transfers(bytes, is_bytes, stats);
             Ok::<(), ParseError>(())
         };
-        match file::parse_attribute(recursive, |bytes| add(bytes, &mut stats)) {
+        match folder.parse(&recursive, |bytes| add(bytes, &mut stats)) {
             // Before 4.20. A container has nothing below it that would be missed.
             Err(ReadError::Missing { .. }) => {
-                file::parse_attribute(folder.join(format!("blkio.throttle.{name}")), |bytes| {
-                    add(bytes, &mut stats)
-                })
+                folder.parse(&format!("blkio.throttle.{name}"), |bytes| add(bytes, &mut stats))
             }
             read => read,
         }

@@ -1,19 +1,15 @@
 //! The files of version 2. Format: `Documentation/admin-guide/cgroup-v2.rst`.
 
-use std::path::Path;
-
+use super::folder::Folder;
 use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
-use super::{each_pair, optional, required};
 use crate::error::{ParseError, Problem, ReadError};
-use crate::file;
 use crate::text::{self, Fields};
 
-pub(super) fn cpu(folder: &Path) -> Result<CpuStats, ReadError> {
+pub(super) fn cpu(folder: &Folder<'_>) -> Result<CpuStats, ReadError> {
     let mut stats = CpuStats::default();
     let mut usage = None;
-    let path = folder.join("cpu.stat");
     // Periods are there only where the controller is on.
-    each_pair(path.clone(), |name, number| {
+    folder.pairs("cpu.stat", |name, number| {
         let microseconds = number.saturating_mul(1000);
         match name {
             b"usage_usec" => usage = Some(microseconds),
@@ -24,13 +20,14 @@ pub(super) fn cpu(folder: &Path) -> Result<CpuStats, ReadError> {
         }
     })?;
     let source = ParseError { line: 1, field: "usage_usec", problem: Problem::Missing };
-    stats.usage_ns = usage.ok_or(ReadError::Parse { path, source })?;
+    stats.usage_ns =
+        usage.ok_or_else(|| ReadError::Parse { path: folder.path("cpu.stat"), source })?;
     Ok(stats)
 }
 
-pub(super) fn memory(folder: &Path, is_top: bool) -> Result<MemoryStats, ReadError> {
+pub(super) fn memory(folder: &Folder<'_>, is_top: bool) -> Result<MemoryStats, ReadError> {
     let mut stats = MemoryStats::default();
-    each_pair(folder.join("memory.stat"), |name, number| match name {
+    folder.pairs("memory.stat", |name, number| match name {
         b"anon" => stats.rss = number,
         b"file" => stats.cache = number,
         b"file_mapped" => stats.mapped_file = number,
@@ -44,15 +41,15 @@ pub(super) fn memory(folder: &Path, is_top: bool) -> Result<MemoryStats, ReadErr
         // it is what version 1 says.
         stats.rss.saturating_add(stats.cache)
     } else {
-        required(folder.join("memory.current"))?
+        folder.required("memory.current")?
     };
-    stats.swap = optional(folder.join("memory.swap.current"));
+    stats.swap = folder.optional("memory.swap.current");
     Ok(stats.with_working_set())
 }
 
 /// `max 100000`, or `50000 100000`.
-pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
-    limits.cpu = file::parse_attribute(folder.join("cpu.max"), |bytes| {
+pub(super) fn cpu_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
+    limits.cpu = folder.parse("cpu.max", |bytes| {
         let mut line = text::only_line(bytes);
         let (quota, period_us) = (line.word("quota")?, line.u64("period")?);
         Ok(text::u64(quota).map(|quota_us| CpuLimit { quota_us, period_us }))
@@ -60,14 +57,14 @@ pub(super) fn cpu_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadEr
     Ok(())
 }
 
-pub(super) fn memory_limit(folder: &Path, limits: &mut Limits) -> Result<(), ReadError> {
-    limits.memory = file::number(folder.join("memory.max"))?;
-    limits.swap = optional(folder.join("memory.swap.max"));
+pub(super) fn memory_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
+    limits.memory = folder.number("memory.max")?;
+    limits.swap = folder.optional("memory.swap.max");
     Ok(())
 }
 
-pub(super) fn io(folder: &Path) -> Result<IoStats, ReadError> {
-    file::parse_attribute(folder.join("io.stat"), |bytes| Ok(parse_io(bytes)))
+pub(super) fn io(folder: &Folder<'_>) -> Result<IoStats, ReadError> {
+    folder.parse("io.stat", |bytes| Ok(parse_io(bytes)))
 }
 
 /// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`.
