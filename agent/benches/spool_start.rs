@@ -53,6 +53,7 @@ fn settings(path: &Path, gibibytes: u64) -> Settings {
     Settings {
         path: path.to_owned(),
         files_max_bytes: (gibibytes + 1) << 30,
+        pushed_max_bytes: 64 << 20,
         sampled_max_bytes: 64 << 20,
         working_set: 12 << 20,
         min_free: MinFree::Bytes(0),

@@ -235,6 +235,7 @@ async fn open_spool(config: &Config) -> Result<(Arc<Spool>, Remembered), StartEr
     let settings = spool::Settings {
         path: config.spool.path.clone(),
         files_max_bytes: config.spool.files_max_bytes,
+        pushed_max_bytes: config.spool.pushed_max_bytes,
         sampled_max_bytes: config.spool.sampled_max_bytes,
         working_set: config.spool.working_set,
         min_free: config.spool.min_free,

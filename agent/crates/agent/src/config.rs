@@ -27,6 +27,8 @@ use raw::{RawConfig, RawDestination};
 const FRAME_HEADROOM: usize = 2 << 20;
 /// The queue holds at least this many of the largest frames, so that reading, sending and the next frame overlap.
 const MIN_FILES_FACTOR: usize = 4;
+/// Room for a few of the largest frames: a lane that holds none takes nothing.
+const MIN_PUSHED: usize = 4 << 20;
 /// Room for some dozens of frames of the agent's own metrics; what is let go at once is of no use.
 const MIN_SAMPLED: usize = 4 << 20;
 
@@ -117,6 +119,7 @@ pub(crate) struct Logs {
 pub(crate) struct Spool {
     pub(crate) path: PathBuf,
     pub(crate) files_max_bytes: u64,
+    pub(crate) pushed_max_bytes: u64,
     pub(crate) sampled_max_bytes: u64,
     /// Below it the spool takes no more than [`working_set`](Self::working_set).
     pub(crate) min_free: MinFree,
@@ -264,6 +267,14 @@ fn spool(raw: &raw::RawSpool, max_record_bytes: usize) -> Result<Spool, Wrong> {
             format!("give it at least {least}MiB, or lower logs.maxRecordBytes"),
         ));
     }
+    let pushed = raw.pushed.max_bytes.0;
+    if pushed < MIN_PUSHED {
+        return Err(wrong(
+            "spool.pushed.maxBytes",
+            format!("{pushed} bytes do not hold a few frames"),
+            format!("give it at least {}MiB", MIN_PUSHED >> 20),
+        ));
+    }
     let sampled = raw.sampled.max_bytes.0;
     if sampled < MIN_SAMPLED {
         return Err(wrong(
@@ -275,6 +286,7 @@ fn spool(raw: &raw::RawSpool, max_record_bytes: usize) -> Result<Spool, Wrong> {
     Ok(Spool {
         path: (&*raw.path.0).into(),
         files_max_bytes: files as u64,
+        pushed_max_bytes: pushed as u64,
         sampled_max_bytes: sampled as u64,
         min_free: raw.min_free.0,
         working_set: working_set as u64,

@@ -15,6 +15,7 @@
 
 mod destination;
 mod dropping;
+mod flushing;
 mod following;
 mod reading;
 mod recovery;
@@ -31,6 +32,7 @@ use hawsepipe_model::{AppendError, Cover, Frame, Ledger, Loss, Missing};
 use prost::Message;
 
 use self::destination::Destination;
+use self::flushing::Flushing;
 pub(crate) use self::following::follow;
 pub(crate) use self::reading::{Cursor, Found, Handed, find};
 pub(crate) use self::recovery::{OpenError, Recovered};
@@ -96,6 +98,8 @@ pub(crate) struct Settings {
     /// What they may take when the disk has less than [`min_free`](Self::min_free).
     pub(crate) working_set: u64,
     pub(crate) min_free: MinFree,
+    /// Whoever appends a frame is told so when the disk has it.
+    pub(crate) synced: bool,
     pub(crate) destinations: Vec<DestinationSettings>,
 }
 
@@ -160,6 +164,7 @@ pub(crate) struct Journal<D: Disk> {
     durable: (u64, u64),
     to_sync: Option<SyncJob<D>>,
     syncing: bool,
+    flushing: Flushing<D::File>,
     /// Ticks since the newest segment was opened.
     ticks: u32,
     /// Frames that are damaged, by their numbers: whether their lines were found again.
@@ -381,7 +386,8 @@ impl<D: Disk> Journal<D> {
             frames: self.next..self.next,
             bytes: writer.len(),
         });
-        self.writer = Some(writer);
+        let left = self.writer.replace(writer);
+        self.leave(left);
         self.ticks = 0;
         self.told.opened(id);
         self.unsaved = false;
@@ -513,7 +519,8 @@ impl<D: Disk> Journal<D> {
             error => {
                 self.problem = Some(format!("cannot write to the spool: {error}"));
                 // What the file's end looks like is not known: the next record begins a new one.
-                self.writer = None;
+                let left = self.writer.take();
+                self.leave(left);
             }
         }
     }

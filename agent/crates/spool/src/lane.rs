@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_model::{AppendError, Cover, Frame, FrameSink, Ledger, Loss, Missing, Room};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::disk::Folder;
@@ -24,6 +24,8 @@ struct Shared {
     journal: Mutex<Journal<Folder>>,
     /// Room was made.
     freed: Condvar,
+    /// Frames were synced.
+    flushed: Condvar,
     /// A frame came, or was found again, or the lane was closed; of all lanes of a spool.
     filled: Arc<Notify>,
     keeper: Arc<Bell>,
@@ -77,8 +79,8 @@ pub(crate) fn now() -> u64 {
 
 impl Lane {
     pub(crate) fn new(journal: Journal<Folder>, filled: Arc<Notify>, keeper: Arc<Bell>) -> Self {
-        let (journal, freed) = (Mutex::new(journal), Condvar::new());
-        Self { shared: Arc::new(Shared { journal, freed, filled, keeper }) }
+        let (journal, freed, flushed) = (Mutex::new(journal), Condvar::new(), Condvar::new());
+        Self { shared: Arc::new(Shared { journal, freed, flushed, filled, keeper }) }
     }
 
     /// What is in the lane now.
@@ -153,6 +155,25 @@ impl Lane {
         }
     }
 
+    /// Waits until the disk has the frame; whoever comes first syncs for all that have come by then. False when it does not
+    /// have it, as far as anybody knows.
+    fn flush(&self, number: u64) -> bool {
+        let mut journal = self.shared.journal.lock();
+        loop {
+            if let Some(well) = journal.is_flushed(number) {
+                return well;
+            }
+            match journal.take_flush() {
+                Some(flush) => {
+                    let flushed = MutexGuard::unlocked(&mut journal, || flush.run());
+                    journal.flushed(flushed);
+                    self.shared.flushed.notify_all();
+                }
+                None => self.shared.flushed.wait(&mut journal),
+            }
+        }
+    }
+
     /// The keeper's work from time to time.
     pub(crate) fn tick(&self) {
         self.shared.journal.lock().tick();
@@ -167,9 +188,11 @@ impl FrameSink for Lane {
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
-        let (appended, has_sync) = {
+        let (appended, has_sync, wait_for) = {
             let mut journal = self.shared.journal.lock();
-            (journal.append(frame, now()), journal.has_sync())
+            let kept = journal.is_synced().then(|| frame.clone());
+            let appended = journal.append(frame, now());
+            (appended, journal.has_sync(), kept.map(|frame| (frame, journal.newest())))
         };
         // It may have begun a segment, also when it was not taken.
         if has_sync {
@@ -178,7 +201,13 @@ impl FrameSink for Lane {
         if appended.is_ok() {
             self.shared.filled.notify_waiters();
         }
-        appended
+        match wait_for {
+            // It may arrive all the same; its sender sends it again rather than not at all.
+            Some((frame, number)) if appended.is_ok() && !self.flush(number) => {
+                Err(AppendError::Full(frame))
+            }
+            _ => appended,
+        }
     }
 
     fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {

@@ -161,6 +161,12 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.file.again()
     }
 
+    /// The file, which is written to no more.
+    #[must_use]
+    pub fn into_file(self) -> F {
+        self.file
+    }
+
     /// Waits until the disk has every frame (`fdatasync`).
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! One destination's end of the spool: all lanes, by weight.
 //!
 //! In: the lanes. Out: frames, each until it is settled. Always: a lane with little in it is not kept waiting by one with
-//! much: what is sampled passes before log bulk, and not without end.
+//! much: what is sampled, then what is pushed, passes before log bulk, and not without end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::disk::Folder;
 use crate::journal::{Cursor, Found, Handed};
 use crate::lane::Lane;
 
-/// Frames of the first lane that may pass before one of the last.
+/// Frames of the first lanes that may pass before one of the last.
 const WEIGHT: u32 = 4;
 /// A file system that refuses is asked again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -60,6 +60,9 @@ impl Source {
         let mut order: Vec<usize> = (0..self.lanes.len()).collect();
         if self.passed >= WEIGHT {
             order.rotate_right(1);
+        } else if self.passed == WEIGHT / 2 && last > 1 {
+            // What is sampled does not keep the others waiting without end.
+            order.swap(0, 1);
         }
         let mut well = true;
         for index in order {

@@ -24,6 +24,7 @@ use crate::source::Source;
 const TICK: Duration = Duration::from_secs(1);
 const LOCK: &str = "lock";
 const FILES: &str = "files";
+const PUSHED: &str = "pushed";
 const SAMPLED: &str = "sampled";
 
 /// How the spool is to work.
@@ -33,14 +34,16 @@ pub struct Settings {
     pub path: PathBuf,
     /// Bytes that logs which can be read again may take.
     pub files_max_bytes: u64,
+    /// Bytes that what applications hand to us may take; when there are more, they are told to wait.
+    pub pushed_max_bytes: u64,
     /// Bytes that metrics and the like may take; when there are more, the oldest go, counted.
     pub sampled_max_bytes: u64,
     /// What a lane may take, however little room there is on the disk: a few frames.
     pub working_set: u64,
     /// Below it the spool does not grow.
     pub min_free: MinFree,
-    /// Each destination, as it is to be served from `files`. What is sampled is dropped, in order: most stores of metrics
-    /// refuse a point that is older than its series' newest.
+    /// Each destination, as it is to be served from `files`. From the other lanes it is served in order, because most stores of metrics
+    /// refuse a point that is older than its series' newest, and what is sampled is dropped.
     pub destinations: Vec<DestinationSettings>,
 }
 
@@ -84,6 +87,7 @@ pub struct Remembered {
 #[derive(Debug)]
 pub struct Spool {
     files: Lane,
+    pushed: Lane,
     sampled: Lane,
     filled: Arc<Notify>,
     bell: Arc<Bell>,
@@ -104,17 +108,20 @@ impl Spool {
         let lock = lock(path)?;
         let mut remembered = Remembered::default();
         let (filled, bell) = (Arc::<Notify>::default(), Arc::<Bell>::default());
-        let sampled = |it: &DestinationSettings| DestinationSettings {
+        let pushed = |it: &DestinationSettings| DestinationSettings {
             name: Arc::clone(&it.name),
-            when_full: WhenFull::Drop,
+            when_full: it.when_full,
             catch_up: CatchUp::InOrder,
         };
-        let sampled = settings.destinations.iter().map(sampled).collect();
+        let pushed: Vec<_> = settings.destinations.iter().map(pushed).collect();
+        let sampled = |it| DestinationSettings { when_full: WhenFull::Drop, ..it };
+        let sampled = pushed.iter().cloned().map(sampled).collect();
         let mut open = |name, capacity, destinations| {
             let settings = journal::Settings {
                 capacity,
                 working_set: settings.working_set.min(capacity),
                 min_free: settings.min_free,
+                synced: name == PUSHED,
                 destinations,
             };
             let (journal, first) = open_lane(path, name, &settings, &mut remembered.findings)?;
@@ -122,18 +129,27 @@ impl Spool {
         };
         let (files, first_start) =
             open(FILES, settings.files_max_bytes, settings.destinations.clone())?;
+        let (pushed, _) = open(PUSHED, settings.pushed_max_bytes, pushed)?;
         let (sampled, _) = open(SAMPLED, settings.sampled_max_bytes, sampled)?;
         remembered.positions = files.positions();
         remembered.first_start = first_start;
-        let keeper = keep(vec![files.clone(), sampled.clone()], Arc::clone(&bell));
+        let lanes = vec![files.clone(), pushed.clone(), sampled.clone()];
+        let keeper = keep(lanes, Arc::clone(&bell));
         let keeper = keeper.map_err(|source| failed("start the thread for", path, source))?;
-        Ok((Self { files, sampled, filled, bell, keeper: Some(keeper), _lock: lock }, remembered))
+        let keeper = Some(keeper);
+        Ok((Self { files, pushed, sampled, filled, bell, keeper, _lock: lock }, remembered))
     }
 
     /// The lane of logs that can be read from their files again.
     #[must_use]
     pub const fn files(&self) -> &Lane {
         &self.files
+    }
+
+    /// The lane of what applications hand to us: a frame that it took is on the disk, and its sender may forget it.
+    #[must_use]
+    pub const fn pushed(&self) -> &Lane {
+        &self.pushed
     }
 
     /// The lane of what is sampled: metrics and the like.
@@ -146,7 +162,7 @@ impl Spool {
     #[must_use]
     pub fn source(&self, destination: &str) -> Option<Source> {
         // What is sampled passes first.
-        let lanes = [&self.sampled, &self.files];
+        let lanes = [&self.sampled, &self.pushed, &self.files];
         let place = |lane: &Lane| Some((lane.clone(), lane.destination_named(destination)?));
         let lanes = lanes.into_iter().map(place).collect::<Option<_>>()?;
         Some(Source::new(lanes, Arc::clone(&self.filled)))
@@ -156,8 +172,10 @@ impl Spool {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.files.ledger();
-        for (key, entry) in self.sampled.ledger().entries() {
-            ledger.put(key.clone(), entry.clone());
+        for lane in [&self.pushed, &self.sampled] {
+            for (key, entry) in lane.ledger().entries() {
+                ledger.put(key.clone(), entry.clone());
+            }
         }
         ledger
     }
@@ -165,6 +183,7 @@ impl Spool {
     /// No frame will come any more: sources end when they have settled what is here. What they do not settle stays.
     pub fn close(&self) {
         self.files.close();
+        self.pushed.close();
         self.sampled.close();
     }
 }

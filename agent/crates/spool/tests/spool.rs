@@ -21,6 +21,7 @@ fn settings(path: &Path, destinations: &[(&str, WhenFull)]) -> Settings {
     Settings {
         path: path.to_owned(),
         files_max_bytes: CAPACITY,
+        pushed_max_bytes: CAPACITY,
         sampled_max_bytes: CAPACITY,
         working_set: CAPACITY / 4,
         min_free: MinFree::Bytes(0),
@@ -389,4 +390,44 @@ async fn segments_go_when_they_are_settled() {
         assert!(start.elapsed() < DEADLINE, "{:?}", spool.files().usage());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A destination that blocks holds the lane, and whoever hands something in is told so.
+#[tokio::test]
+async fn what_is_pushed_is_refused_when_the_lane_is_full_and_taken_again_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&one(folder.path())).unwrap();
+    let pushed = |number| Frame { covers: Vec::new(), ..frame(number, 100_000) };
+    let refused = (0..1000).find(|number| spool.pushed().append(pushed(*number)).is_err());
+    let taken = refused.expect("it is full at some time");
+    assert!(taken > 20 && spool.pushed().usage().used <= CAPACITY);
+    assert!(spool.pushed().usage().syncs > 0, "it is synced");
+    assert_eq!(spool.files().usage().syncs, 0, "and what can be read again is not");
+    let mut source = spool.source("main").unwrap();
+    for number in 0..taken {
+        assert_eq!(take(&mut source).await, number, "nothing is let go");
+    }
+    let lane = spool.pushed().clone();
+    let room = tokio::task::spawn_blocking(move || lane.wait_for_room(200_000, DEADLINE));
+    assert!(room.await.unwrap());
+    spool.pushed().append(pushed(taken)).unwrap();
+    assert_eq!(take(&mut source).await, taken);
+    assert!(spool.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn no_lane_keeps_another_waiting_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&one(folder.path())).unwrap();
+    for index in 0..20 {
+        spool.sampled().append(metrics(index)).unwrap();
+        spool.pushed().append(metrics(100 + index)).unwrap();
+        spool.files().append(frame(200 + index, 100)).unwrap();
+    }
+    let mut source = spool.source("main").unwrap();
+    let mut lanes = Vec::new();
+    for _ in 0..10 {
+        lanes.push(take(&mut source).await / 100);
+    }
+    assert_eq!(lanes, [0, 0, 1, 0, 2, 0, 0, 1, 0, 2]);
 }

@@ -22,10 +22,17 @@ struct Reading(Arc<Spool>);
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let lanes = [("files", self.0.files()), ("sampled", self.0.sampled())];
+        let spool = &self.0;
+        let lanes =
+            [("files", spool.files()), ("pushed", spool.pushed()), ("sampled", spool.sampled())];
         for (name, lane) in lanes {
             encode_lane(&mut encoder, name, lane)?;
         }
+        let syncs = ConstCounter::new(spool.pushed().usage().syncs);
+        let help = "Times that frames of the lane were synced before their senders were told";
+        let metric =
+            encoder.encode_descriptor("spool_pushed_syncs", help, None, MetricType::Counter)?;
+        syncs.encode(metric)?;
         encode_ledger(&mut encoder, &self.0)
     }
 }

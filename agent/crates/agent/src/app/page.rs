@@ -33,7 +33,7 @@ pub(crate) struct Page {
 
 impl Page {
     fn problems(&self) -> Vec<String> {
-        let lanes = [self.spool.files(), self.spool.sampled()];
+        let lanes = [self.spool.files(), self.spool.pushed(), self.spool.sampled()];
         let mut problems: Vec<String> = lanes.into_iter().filter_map(Lane::problem).collect();
         problems.dedup();
         problems
@@ -84,6 +84,7 @@ impl Shown for Page {
             },
             "spool": {
                 "files": lane(self.spool.files()),
+                "pushed": lane(self.spool.pushed()),
                 "sampled": lane(self.spool.sampled()),
                 "problems": self.problems(),
                 "findings": self.findings,

@@ -343,6 +343,8 @@ pub(super) struct RawSpool {
     pub(super) path: Text,
     /// What waits of logs that can be read again.
     pub(super) files: RawFiles,
+    /// What waits of what applications hand to the agent.
+    pub(super) pushed: RawPushed,
     /// What waits of metrics and the like.
     pub(super) sampled: RawSampled,
     /// Room that is left on the folder's file system: below it the spool does not grow, reading stops and the files
@@ -356,6 +358,7 @@ impl Default for RawSpool {
         Self {
             path: Text("/var/lib/hawsepipe".to_owned()),
             files: RawFiles::default(),
+            pushed: RawPushed::default(),
             sampled: RawSampled::default(),
             min_free: Free(MinFree::Percent(10)),
         }
@@ -372,6 +375,19 @@ pub(super) struct RawFiles {
 impl Default for RawFiles {
     fn default() -> Self {
         Self { max_bytes: Bytes(1 << 30) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawPushed {
+    /// Bytes on the disk that may wait; when they do, senders are told to wait. Default 64MiB.
+    pub(super) max_bytes: Bytes,
+}
+
+impl Default for RawPushed {
+    fn default() -> Self {
+        Self { max_bytes: Bytes(64 << 20) }
     }
 }
 

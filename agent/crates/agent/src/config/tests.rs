@@ -28,6 +28,7 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.logs.max_record_bytes, 1 << 20);
     assert_eq!(config.spool.path, Path::new("/var/lib/hawsepipe"));
     assert_eq!(config.spool.files_max_bytes, 1 << 30);
+    assert_eq!(config.spool.pushed_max_bytes, 64 << 20);
     assert_eq!(config.spool.sampled_max_bytes, 64 << 20);
     assert_eq!(config.spool.min_free, MinFree::Percent(10));
     assert_eq!(config.spool.working_set, 12 << 20);
@@ -208,7 +209,7 @@ fn a_wrong_type_is_refused_with_its_place() {
         "destinations:\n  main: {type: otlp, endpoint: \"http://h:1\", temporality: deltas}\n",
         &["temporality", "`deltas`", "`cumulative`", "`delta`", "line 2 column"],
     );
-    refused("spool: {pushed: {maxBytes: 1GiB}}\n", &["unknown field `pushed`"]);
+    refused("spool: {wire: {maxBytes: 1GiB}}\n", &["unknown field `wire`"]);
     refused("a: [\n", &["line"]);
 }
 
@@ -237,6 +238,10 @@ fn a_value_that_makes_no_sense_is_refused_with_path_reason_and_remedy() {
     refused(
         &with("spool: {files: {maxBytes: 16MiB}}\nlogs: {maxRecordBytes: 4MiB}"),
         &["spool.files.maxBytes", "24MiB", "logs.maxRecordBytes"],
+    );
+    refused(
+        &with("spool: {pushed: {maxBytes: 1MiB}}"),
+        &["spool.pushed.maxBytes", "1048576 bytes", "at least 4MiB"],
     );
     refused(
         &with("spool: {sampled: {maxBytes: 1MiB}}"),

@@ -20,6 +20,7 @@ fn settings(path: &Path) -> Settings {
     Settings {
         path: path.to_owned(),
         files_max_bytes: 4 << 20,
+        pushed_max_bytes: 4 << 20,
         sampled_max_bytes: 4 << 20,
         working_set: 1 << 20,
         min_free: MinFree::Bytes(0),

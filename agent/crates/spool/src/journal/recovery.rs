@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hawsepipe_model::{Cover, Ledger, Loss, Missing};
 use prost::Message;
 
+use super::flushing::Flushing;
 use super::following::metas;
 use super::{
     Destination, DestinationSettings, Journal, RESERVE, SegmentInfo, Settings, file_name, is_full,
@@ -381,6 +382,7 @@ impl Gathered {
             durable: (0, 0),
             to_sync: None,
             syncing: false,
+            flushing: Flushing::default(),
             ticks: 0,
             damaged,
             gaps,

@@ -45,6 +45,8 @@ pub struct Usage {
     pub capacity: u64,
     /// Segment files.
     pub segments: usize,
+    /// How often frames were synced so that their senders could be told, since the lane was opened; 0 where nobody waits for that.
+    pub syncs: u64,
 }
 
 impl<D: Disk> Journal<D> {
@@ -109,6 +111,7 @@ impl<D: Disk> Journal<D> {
             used: self.used(),
             capacity: self.settings.capacity,
             segments: self.segments.len(),
+            syncs: self.syncs(),
         }
     }
 

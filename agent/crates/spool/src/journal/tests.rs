@@ -12,6 +12,7 @@
 mod catching_up;
 mod destination;
 mod lines;
+mod pushed;
 mod sim;
 mod world;
 

@@ -36,6 +36,7 @@ fn open(disk: &SimDisk, destinations: &[DestinationSettings]) -> Mutex<Journal<S
         capacity: CAPACITY,
         working_set: CAPACITY,
         min_free: MinFree::Bytes(0),
+        synced: false,
         destinations: destinations.to_vec(),
     };
     Mutex::new(Journal::open(Arc::new(disk.clone()), settings, 1).unwrap().0)

@@ -143,6 +143,7 @@ impl World {
             capacity: self.capacity,
             working_set: self.capacity / 2,
             min_free: MinFree::Bytes(0),
+            synced: false,
             destinations: self.destinations.iter().enumerate().map(named).collect(),
         }
     }
