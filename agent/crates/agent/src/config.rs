@@ -27,10 +27,9 @@ use raw::{RawConfig, RawDestination};
 const FRAME_HEADROOM: usize = 2 << 20;
 /// The queue holds at least this many of the largest frames, so that reading, sending and the next frame overlap.
 const MIN_FILES_FACTOR: usize = 4;
-/// Room for a few of the largest frames: a lane that holds none takes nothing.
-const MIN_PUSHED: usize = 4 << 20;
-/// Room for some dozens of frames of the agent's own metrics; what is let go at once is of no use.
-const MIN_SAMPLED: usize = 4 << 20;
+/// Room for a few of the largest frames, or some dozens of the agent's own metrics: a lane with less takes nothing, or
+/// lets go at once what it took.
+const MIN_LANE: usize = 4 << 20;
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -267,21 +266,15 @@ fn spool(raw: &raw::RawSpool, max_record_bytes: usize) -> Result<Spool, Wrong> {
             format!("give it at least {least}MiB, or lower logs.maxRecordBytes"),
         ));
     }
-    let pushed = raw.pushed.max_bytes.0;
-    if pushed < MIN_PUSHED {
-        return Err(wrong(
-            "spool.pushed.maxBytes",
-            format!("{pushed} bytes do not hold a few frames"),
-            format!("give it at least {}MiB", MIN_PUSHED >> 20),
-        ));
-    }
-    let sampled = raw.sampled.max_bytes.0;
-    if sampled < MIN_SAMPLED {
-        return Err(wrong(
-            "spool.sampled.maxBytes",
-            format!("{sampled} bytes are let go before they can be sent"),
-            format!("give it at least {}MiB", MIN_SAMPLED >> 20),
-        ));
+    let (pushed, sampled) = (raw.pushed.max_bytes.0, raw.sampled.max_bytes.0);
+    for (key, bytes, why) in [
+        ("spool.pushed.maxBytes", pushed, "do not hold a few frames"),
+        ("spool.sampled.maxBytes", sampled, "are let go before they can be sent"),
+    ] {
+        if bytes < MIN_LANE {
+            let remedy = format!("give it at least {}MiB", MIN_LANE >> 20);
+            return Err(wrong(key, format!("{bytes} bytes {why}"), remedy));
+        }
     }
     Ok(Spool {
         path: (&*raw.path.0).into(),

@@ -60,7 +60,7 @@ impl Source {
         let mut order: Vec<usize> = (0..self.lanes.len()).collect();
         if self.passed >= WEIGHT {
             order.rotate_right(1);
-        } else if self.passed == WEIGHT / 2 && last > 1 {
+        } else if self.passed == WEIGHT / 2 {
             // What is sampled does not keep the others waiting without end.
             order.swap(0, 1);
         }

@@ -415,6 +415,43 @@ async fn what_is_pushed_is_refused_when_the_lane_is_full_and_taken_again_when_th
     assert!(spool.ledger().is_empty());
 }
 
+/// Whoever waits for the disk waits for one sync of another thread's, or makes it.
+#[tokio::test]
+async fn many_who_push_at_once_are_all_told_and_all_of_it_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&one(folder.path())).unwrap();
+    let push = |thread: u64| {
+        let lane = spool.pushed();
+        move || (0..20).for_each(|at| lane.append(metrics(thread * 20 + at)).unwrap())
+    };
+    std::thread::scope(|scope| (0..8).for_each(|thread| drop(scope.spawn(push(thread)))));
+    assert!((1..=160).contains(&spool.pushed().usage().syncs));
+    let mut source = spool.source("main").unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..160 {
+        taken.push(take(&mut source).await);
+    }
+    taken.sort_unstable();
+    assert_eq!(taken, (0..160).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_destination_that_drops_does_not_hold_what_is_pushed_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = [("main", WhenFull::Block), ("away", WhenFull::Drop)];
+    let (spool, _) = Spool::open(&settings(folder.path(), &both)).unwrap();
+    let mut source = spool.source("main").unwrap();
+    // Several times what the lane holds.
+    for number in 0..150 {
+        let pushed = Frame { covers: Vec::new(), ..frame(number, 100_000) };
+        assert!(spool.pushed().wait_for_room(200_000, DEADLINE));
+        spool.pushed().append(pushed).unwrap();
+        assert_eq!(take(&mut source).await, number);
+    }
+    let lost: Vec<_> = spool.ledger().entries().map(|(key, _)| key.clone()).collect();
+    assert!(!lost.is_empty() && lost.iter().all(|key| key.destination.as_deref() == Some("away")));
+}
+
 #[tokio::test]
 async fn no_lane_keeps_another_waiting_without_end() {
     let folder = tempfile::tempdir().unwrap();

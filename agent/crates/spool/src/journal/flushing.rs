@@ -111,9 +111,12 @@ impl<D: Disk> Journal<D> {
                 self.flushing.named = self.flushing.named.max(segment);
             }
             Err(error) => {
-                self.flushing.failed = end;
-                // Another file from here on: this one's pages may be gone.
                 self.failed(&error.into());
+                // Pages of these files may be gone, of their heads too: what came into them meanwhile is no better off,
+                // whatever a later sync of them says. Another file from here on.
+                self.flushing.failed = self.next;
+                self.flushing.left.clear();
+                self.writer = None;
             }
         }
     }

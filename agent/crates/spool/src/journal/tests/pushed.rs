@@ -174,6 +174,24 @@ fn one_sync_is_for_all_that_wait_and_not_for_those_that_come_after_it_began() {
 }
 
 #[test]
+fn what_came_into_a_file_while_its_sync_failed_is_not_said_to_be_taken_by_the_next_one() {
+    let mut rig = Rig::new(1);
+    rig.append(100);
+    let flush = rig.journal.lock().take_flush().unwrap();
+    rig.append(100);
+    rig.disk.crash_in(0);
+    let failed = flush.run();
+    rig.disk.revive();
+    rig.journal.lock().flushed(failed);
+    rig.append(100);
+    rig.flush(0);
+    let journal = rig.journal.lock();
+    let flushed = [1, 2, 3].map(|number| journal.is_flushed(number));
+    assert_eq!(flushed, [Some(false), Some(false), Some(true)]);
+    assert_eq!(journal.usage().segments, 2, "it is another file");
+}
+
+#[test]
 fn after_a_sync_that_failed_nobody_is_told_that_his_frame_is_taken() {
     let mut rig = Rig::new(1);
     rig.append(100);
