@@ -8,9 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hawsepipe_model::{Extent, LossReason};
+use hawsepipe_model::{Extent, LossReason, SegmentId};
 use proptest::prelude::*;
 
 use crate::rig::{Rig, append, compress, copy_compressed, lines, wait};
@@ -69,6 +69,9 @@ fn steps(deletes: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
+/// An inode and its birth, nanoseconds since the epoch.
+type Identity = (u64, i64);
+
 /// A node with one container, and what was written there.
 struct Node {
     rig: Rig,
@@ -81,8 +84,8 @@ struct Node {
     counts: [usize; 2],
     open: [Option<String>; 2],
     written: [Vec<String>; 2],
-    /// The files that are there, in their order, each with its inode and its lines; the last is the live one.
-    files: Vec<(PathBuf, u64, Vec<String>)>,
+    /// The files that are there, in their order, each with its lines; the last is the live one.
+    files: Vec<(PathBuf, Identity, Vec<String>)>,
     /// Lines of files that were deleted while no agent ran...
     deleted_away: BTreeSet<String>,
     /// ... and that no agent had ever told the queue of, so that nobody can know of them.
@@ -102,7 +105,7 @@ impl Node {
         rig.start();
         Self {
             runtime: OpenOptions::new().append(true).open(&live).unwrap(),
-            files: vec![(live.clone(), inode(&live), Vec::new())],
+            files: vec![(live.clone(), identity(&live), Vec::new())],
             rig,
             dir,
             run: 0,
@@ -186,8 +189,8 @@ impl Node {
     fn reopen(&mut self) {
         let live = self.live();
         self.runtime = OpenOptions::new().create(true).append(true).open(&live).unwrap();
-        let inode = inode(&live);
-        self.files.push((live, inode, Vec::new()));
+        let identity = identity(&live);
+        self.files.push((live, identity, Vec::new()));
     }
 
     fn rotated(&self) -> Vec<PathBuf> {
@@ -207,7 +210,7 @@ impl Node {
     fn delete_oldest(&mut self) {
         let Some(oldest) = self.rotated().first().cloned() else { return };
         let index = self.files.iter().position(|(path, ..)| *path == oldest).unwrap();
-        let (_, inode, lines) = self.files[index].clone();
+        let (_, identity, lines) = self.files[index].clone();
         if self.rig.tailer.is_some() {
             if *self.rig.sink.full.lock() {
                 return;
@@ -218,7 +221,8 @@ impl Node {
             };
             wait(delivered, || format!("{:?} of {lines:?}", self.rig.bodies()));
         } else {
-            if !self.rig.positions().iter().any(|cover| cover.segment.inode == inode) {
+            let is_it = |id: SegmentId| (id.inode, id.born_nanos) == identity;
+            if !self.rig.positions().iter().any(|cover| is_it(cover.segment)) {
                 self.unknowable.extend(lines.iter().cloned());
             }
             self.deleted_away.extend(lines);
@@ -301,8 +305,11 @@ impl Node {
     }
 }
 
-fn inode(path: &Path) -> u64 {
-    fs::metadata(path).unwrap().ino()
+/// What a file is known by: its inode, which the file system gives again to another one, and its birth.
+fn identity(path: &Path) -> Identity {
+    let meta = fs::metadata(path).unwrap();
+    let born = meta.created().unwrap().duration_since(UNIX_EPOCH).unwrap();
+    (meta.ino(), i64::try_from(born.as_nanos()).unwrap())
 }
 
 fn config(usual: u32) -> ProptestConfig {
