@@ -51,7 +51,7 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub struct Cluster {
     index: Arc<PodIndex>,
-    link: Arc<Link>,
+    pub(crate) link: Arc<Link>,
 }
 
 /// The running tasks. They end when the token is cancelled.

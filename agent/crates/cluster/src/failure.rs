@@ -20,6 +20,10 @@ pub(crate) enum Resource {
     namespaces,
     /// The Job of a pod, for its CronJob.
     jobs,
+    /// The Lease of the leader.
+    leases,
+    /// The events of the cluster.
+    events,
 }
 
 impl Resource {
@@ -32,6 +36,12 @@ impl Resource {
                 "apiGroups [\"\"], resources [namespaces], resourceNames [kube-system], verbs [get]"
             }
             Self::jobs => "apiGroups [batch], resources [jobs], verbs [get]",
+            Self::leases => {
+                "apiGroups [coordination.k8s.io], resources [leases], verbs [create, get, update] in the Lease's namespace"
+            }
+            Self::events => {
+                "apiGroups [\"\", events.k8s.io], resources [events], verbs [get, list, watch]"
+            }
         }
     }
 
@@ -42,6 +52,8 @@ impl Resource {
             Self::nodes => "cloud.* and host.* are missing",
             Self::namespaces => "k8s.cluster.uid is missing",
             Self::jobs => "k8s.cronjob.* are missing",
+            Self::leases => "this process never leads, and sends nothing of the cluster",
+            Self::events => "no Kubernetes events are sent",
         }
     }
 }
@@ -74,13 +86,15 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// How long the API server asks to wait.
     pub(crate) retry_after: Option<Duration>,
+    /// 404: what was asked for is not there.
+    pub(crate) not_found: bool,
 }
 
 impl Failure {
     /// No answer within `limit`.
     pub(crate) fn timeout(limit: Duration) -> Self {
         let message = format!("no answer within {} s", limit.as_secs());
-        Self { kind: Kind::unreachable, message, retry_after: None }
+        Self { kind: Kind::unreachable, message, retry_after: None, not_found: false }
     }
 
     /// What a person can do about it, if the API server cannot be blamed alone.
@@ -114,6 +128,7 @@ impl From<&Status> for Failure {
             kind,
             message: format!("{} {}: {}", status.code, status.reason, status.message),
             retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+            not_found: status.code == 404,
         }
     }
 }
@@ -130,7 +145,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Auth(_) => Kind::unauthorized,
             _ => Kind::unreachable,
         };
-        Self { kind, message: with_causes(&error), retry_after: None }
+        Self { kind, message: with_causes(&error), retry_after: None, not_found: false }
     }
 }
 

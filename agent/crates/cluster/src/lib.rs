@@ -1,4 +1,4 @@
-//! The Kubernetes API, as far as a node agent needs it. The only crate that knows `kube`.
+//! The Kubernetes API, as far as an agent needs it. The only crate that knows `kube`.
 //!
 //! In: one watch of the node's own pods and one of the node, a look at a Job for its CronJob, one at the namespace
 //! kube-system. Out: [`PodIndex`], which answers from memory what is known of a pod and of the node, with
@@ -8,6 +8,9 @@
 //! - nobody who reads the index waits for the API server; when it is away, the index keeps what it has;
 //! - only the fields that are used are ever read into memory, and only attributes are kept;
 //! - what it asks the API server for is exactly what [`check_rights`] checks, and nothing else.
+//!
+//! What one process of the cluster does ([`Connection`]): one that holds a Lease leads ([`Leader`]), and follows the events
+//! of the whole cluster ([`EventFollower`]).
 //!
 //! The node's kubelet is asked apart from that ([`kubelet`]), and only when somebody wants its numbers.
 //!
@@ -30,11 +33,15 @@ mod backoff;
 mod client;
 mod cloud;
 mod cluster;
+mod connection;
 mod error;
+mod event;
+mod events;
 mod failure;
 mod image;
 mod index;
 pub mod kubelet;
+mod leader;
 mod link;
 mod lookups;
 mod metrics;
@@ -51,8 +58,12 @@ mod watch;
 mod workload;
 
 pub use cluster::{Cluster, ClusterStatus, Handle, Settings};
+pub use connection::Connection;
 pub use error::ClusterError;
+pub use event::{Event, EventMeta, EventSource, Regarding, Series};
+pub use events::{EventFollower, Found};
 pub use index::{DELETED_KEPT_FOR, DELETED_KEPT_MAX, PodIndex};
+pub use leader::{Duty, EventsProgress, Leader, LeaderSettings, LeaderStatus, Progress};
 pub use link::LastError;
 pub use none::NoCluster;
 pub use rights::{Finding, check_rights, check_rights_with};

@@ -45,7 +45,7 @@ struct Open {
 pub struct LastError {
     /// When, RFC 3339.
     pub time: String,
-    /// What was asked for: `pods`, `nodes`, `namespaces` or `jobs`.
+    /// What was asked for: `pods`, `nodes`, `namespaces`, `jobs`, `leases` or `events`.
     pub resource: String,
     /// `unreachable`, `unauthorized`, `forbidden`, `too_many_requests`, `server` or `decode`.
     pub kind: String,
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn failure(kind: Kind) -> Failure {
-        Failure { kind, message: "it failed".into(), retry_after: None }
+        Failure { kind, message: "it failed".into(), retry_after: None, not_found: false }
     }
 
     #[test]

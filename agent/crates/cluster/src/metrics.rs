@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     relists: Family<ByResource, Counter>,
     errors: Family<ByError, Counter>,
     connected: Family<ByResource, Gauge>,
+    restores: Counter,
     pods: Gauge,
     deleted_pods: Gauge,
     last_event: LastEvent,
@@ -62,6 +63,11 @@ impl Metrics {
             "Whether the last request for the resource was answered (1) or not (0)",
             self.connected.clone(),
         );
+        registry.register(
+            "restores",
+            "Times that the API server had gone back, as after a backup was restored",
+            self.restores.clone(),
+        );
         registry.register("pods", "Pods of this node that are known", self.pods.clone());
         registry.register(
             "deleted_pods",
@@ -81,6 +87,10 @@ impl Metrics {
 
     pub(crate) fn count_error(&self, resource: Resource, kind: Kind) {
         self.errors.get_or_create(&ByError { resource, kind }).inc();
+    }
+
+    pub(crate) fn count_restore(&self) {
+        self.restores.inc();
     }
 
     pub(crate) fn set_connected(&self, resource: Resource, connected: bool) {

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may, its helpers too
 
+#[allow(dead_code)] // of what it can do, this needs a part
 #[path = "support/fake_api.rs"]
 mod fake_api;
 

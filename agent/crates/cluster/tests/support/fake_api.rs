@@ -1,5 +1,5 @@
 //! A fake API server: it speaks the protocol of lists, watches, bookmarks and 410 to `kube`'s client in memory, and can
-//! go away, refuse and forget its history. It is a mock: what it shows is how this crate behaves, not how Kubernetes
+//! go away, refuse, forget its history and go back to a backup, and takes writes by their version. It is a mock: what it shows is how this crate behaves, not how Kubernetes
 //! does. The same promises are tested on a real API server in the end-to-end tests.
 
 use std::collections::BTreeSet;
@@ -41,6 +41,8 @@ struct State {
     hang_up: bool,
     /// Watches are refused with this code.
     refuse_watches: Option<u16>,
+    /// Paths that this server does not know.
+    missing: Vec<String>,
 }
 
 impl FakeApi {
@@ -57,7 +59,7 @@ impl FakeApi {
                     // A busy loop would keep the paused clock from moving on: let it wait, and be counted.
                     std::future::pending::<()>().await;
                 }
-                api.answer(&parts.uri.to_string(), &body)
+                api.answer(parts.method.as_str(), &parts.uri.to_string(), &body)
             }
         });
         Client::new(service, "default")
@@ -166,11 +168,36 @@ impl FakeApi {
         self.state().refuse_watches = code;
     }
 
+    /// This server does not know what begins with `path`.
+    pub(crate) fn lacks(&self, path: &str) {
+        self.state().missing.push(path.to_owned());
+    }
+
+    /// A backup is restored: it is at `version` again, and ends all watches.
+    pub(crate) fn restore(&self, version: u64) {
+        let mut state = self.state();
+        state.version = version;
+        state.watches.clear();
+        state.history.clear();
+        let kept = |object: &Value| {
+            let of = object["metadata"]["resourceVersion"].as_str().and_then(|it| it.parse().ok());
+            of.is_none_or(|of: u64| of <= version)
+        };
+        state.objects.retain(kept);
+    }
+
+    /// The object of `collection` with this name.
+    pub(crate) fn object(&self, collection: &str, name: &str) -> Option<Value> {
+        let state = self.state();
+        let named = |it: &&Value| it["kind"] == collection && it["metadata"]["name"] == name;
+        state.objects.iter().find(named).cloned()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
-    fn answer(&self, uri: &str, body: &[u8]) -> Result<Response<Body>, BoxError> {
+    fn answer(&self, method: &str, uri: &str, body: &[u8]) -> Result<Response<Body>, BoxError> {
         let mut state = self.state();
         state.requests.push(uri.to_owned());
         if state.away {
@@ -180,13 +207,19 @@ impl FakeApi {
         if path.ends_with("/selfsubjectaccessreviews") {
             return Ok(state.review(body));
         }
+        if state.missing.iter().any(|missing| path.starts_with(missing)) {
+            return Ok(status(404, "NotFound", "the server could not find the requested resource"));
+        }
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-        let collections = ["pods", "nodes", "namespaces", "jobs"];
+        let collections = ["pods", "nodes", "namespaces", "jobs", "events", "leases"];
         let position = segments.iter().rposition(|segment| collections.contains(segment));
         let position = position.expect("a known collection");
         let collection = segments[position];
         if state.forbidden.contains(collection) {
             return Ok(status(403, "Forbidden", "cannot list resource: RBAC"));
+        }
+        if method != "GET" {
+            return Ok(state.write(method == "POST", collection, body));
         }
         if let Some(name) = segments.get(position + 1) {
             return Ok(state.get(collection, name));
@@ -194,7 +227,7 @@ impl FakeApi {
         if parameter(query, "watch") == Some("true") {
             return Ok(state.watch(collection, query));
         }
-        Ok(state.list(collection))
+        Ok(state.list(collection, query))
     }
 }
 
@@ -212,11 +245,48 @@ impl State {
         self.history.push((self.version, collection.to_owned(), line));
     }
 
-    fn list(&self, collection: &str) -> Response<Body> {
-        let items: Vec<_> =
+    fn list(&self, collection: &str, query: &str) -> Response<Body> {
+        let all: Vec<_> =
             self.objects.iter().filter(|object| object["kind"] == collection).collect();
-        let metadata = json!({"resourceVersion": self.version.to_string()});
+        let from = parameter(query, "continue").map_or(0, |from| from.parse().unwrap());
+        let limit = parameter(query, "limit").map_or(all.len(), |limit| limit.parse().unwrap());
+        let items: Vec<_> = all.iter().skip(from).take(limit).collect();
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
+        let remaining = all.len().saturating_sub(from + items.len());
+        if remaining > 0 {
+            metadata["continue"] = json!((from + items.len()).to_string());
+            metadata["remainingItemCount"] = json!(remaining);
+        }
         json_body(200, &json!({"kind": "List", "metadata": metadata, "items": items}))
+    }
+
+    /// Creates or updates, as an API server does: not what is there already, not by an old version.
+    fn write(&mut self, create: bool, collection: &str, body: &[u8]) -> Response<Body> {
+        let mut object: Value = serde_json::from_slice(body).unwrap();
+        let named = |it: &Value| {
+            it["kind"] == collection && it["metadata"]["name"] == object["metadata"]["name"]
+        };
+        let known = self.objects.iter().position(named);
+        match known {
+            Some(_) if create => return status(409, "AlreadyExists", "it exists"),
+            None if !create => return status(404, "NotFound", "not found"),
+            Some(at)
+                if self.objects[at]["metadata"]["resourceVersion"]
+                    != object["metadata"]["resourceVersion"] =>
+            {
+                return status(409, "Conflict", "the object has been modified");
+            }
+            _ => {}
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        object["metadata"]["uid"] = object["metadata"]["name"].clone();
+        object["kind"] = json!(collection);
+        match known {
+            Some(at) => self.objects[at] = object.clone(),
+            None => self.objects.push(object.clone()),
+        }
+        json_body(if create { 201 } else { 200 }, &typed(&object))
     }
 
     fn get(&self, collection: &str, name: &str) -> Response<Body> {
@@ -224,7 +294,7 @@ impl State {
             .objects
             .iter()
             .find(|object| object["kind"] == collection && object["metadata"]["name"] == name);
-        found.map_or_else(|| status(404, "NotFound", "not found"), |object| json_body(200, object))
+        found.map_or_else(|| status(404, "NotFound", "not found"), |it| json_body(200, &typed(it)))
     }
 
     fn watch(&mut self, collection: &str, query: &str) -> Response<Body> {
@@ -257,6 +327,16 @@ impl State {
         review["status"] = json!({"allowed": allowed});
         json_body(201, &review)
     }
+}
+
+/// A Lease is read by its type; others are read for their fields alone.
+fn typed(object: &Value) -> Value {
+    let mut object = object.clone();
+    if object["kind"] == "leases" {
+        object["kind"] = json!("Lease");
+        object["apiVersion"] = json!("coordination.k8s.io/v1");
+    }
+    object
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
