@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::events::EventFollower;
 use crate::leader::{Duty, Leader, LeaderSettings};
 use crate::link::Link;
-use crate::{ClusterError, client};
+use crate::{ClusterError, client, lookups};
 
 /// A connection to the API server.
 #[derive(Clone)]
@@ -44,6 +44,12 @@ impl Connection {
         if !self.registered {
             self.link.metrics.register(registry);
         }
+    }
+
+    /// The UID of the namespace kube-system, which is the cluster's (`k8s.cluster.uid`); asked for until there is an answer.
+    /// `None`: there is no such namespace.
+    pub async fn cluster_uid(&self) -> Option<String> {
+        lookups::kube_system_uid(&self.client, &self.link).await
     }
 
     /// Follows the events of the cluster.

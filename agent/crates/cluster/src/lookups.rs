@@ -48,12 +48,16 @@ pub(crate) async fn cronjobs(
 /// Finds the cluster's UID.
 pub(crate) async fn cluster_uid(client: Client, link: &Link, index: &PodIndex) {
     sleep(jitter(START_JITTER)).await;
-    let path = "/api/v1/namespaces";
-    let params = GetParams::any();
-    let found = get(&client, link, Resource::namespaces, path, "kube-system", &params).await;
-    if let Some(namespace) = found {
-        index.set_cluster_uid(namespace.metadata.uid);
+    if let Some(uid) = kube_system_uid(&client, link).await {
+        index.set_cluster_uid(uid);
     }
+}
+
+/// The UID of the namespace kube-system.
+pub(crate) async fn kube_system_uid(client: &Client, link: &Link) -> Option<String> {
+    let (path, params) = ("/api/v1/namespaces", GetParams::any());
+    let found = get(client, link, Resource::namespaces, path, "kube-system", &params).await;
+    Some(found?.metadata.uid)
 }
 
 /// The object's metadata; `None` if there is no such object.

@@ -3,6 +3,8 @@
 //! In: a host's `/proc` and `/sys` (`hawsepipe-host`) and its kubelet's numbers (`hawsepipe-cluster`), read every few seconds. Out: frames of OTLP metrics in a
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
+//! The events of the cluster ([`Events`]) become log records here, in the one process that leads.
+//!
 //! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
 //! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
 //! collector declares, with the attributes, the instrument and the type of the declaration; a source file is read
@@ -17,6 +19,7 @@ mod collection;
 mod collector;
 mod collectors;
 mod counters;
+mod events;
 mod health;
 mod kubelet;
 mod metrics;
@@ -33,6 +36,7 @@ mod writer;
 
 pub use collection::{Collection, Status};
 pub use collector::{CollectError, Collector, Need, find, list};
+pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
 pub use metric::{Metric, ValueType};
 pub use metrics::Metrics;

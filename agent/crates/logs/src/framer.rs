@@ -251,7 +251,7 @@ impl Framer {
         loop {
             frame = match self.append(frame) {
                 Ok(()) => return true,
-                Err(AppendError::TooLarge { frame, .. }) if !frame.is_note() => given_up(frame),
+                Err(AppendError::TooLarge { frame, .. }) if !frame.is_note() => frame.given_up(LossReason::NotSpooled),
                 Err(_) => return false,
             };
         }
@@ -294,7 +294,7 @@ impl Framer {
             Ok(payload) => Frame { payload: Bytes::from(payload), ..frame },
             Err(error) => {
                 tracing::error!(%error, records, "cannot compress a frame of logs, it is lost");
-                given_up(frame)
+                frame.given_up(LossReason::NotSpooled)
             }
         }
     }
@@ -329,16 +329,6 @@ impl Framer {
         };
         entries.map(loss).collect()
     }
-}
-
-/// A frame that cannot be kept, as a note: what it held is lost.
-fn given_up(frame: Frame) -> Frame {
-    let mut losses = frame.losses;
-    losses.extend(frame.tallies.iter().map(|tally| {
-        let extent = Extent::known(tally.records, tally.bytes);
-        Loss::of_stream(&tally.stream, LossReason::NotSpooled, extent)
-    }));
-    Frame::note(frame.covers, losses, frame.replaces)
 }
 
 fn smaller(a: Position, b: Position) -> Position {

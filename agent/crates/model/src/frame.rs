@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Codec, Extent, Loss};
+use crate::{Codec, Extent, Loss, LossReason};
 
 /// An OpenTelemetry signal. Each has an export service of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,6 +201,18 @@ impl Frame {
     #[must_use]
     pub const fn is_note(&self) -> bool {
         self.records == 0
+    }
+
+    /// A note of a frame that cannot be kept: what it held is lost, for this reason.
+    #[must_use]
+    pub fn given_up(self, reason: LossReason) -> Self {
+        let lost = |tally: &Tally| {
+            let extent = Extent::known(tally.records, tally.bytes);
+            Loss::of_stream(&tally.stream, reason, extent)
+        };
+        let mut losses = self.losses;
+        losses.extend(self.tallies.iter().map(lost));
+        Self::note(self.covers, losses, self.replaces)
     }
 
     /// What the frame costs a queue at most, in bytes: the payload and what is said of it.

@@ -25,5 +25,5 @@ pub use frame::{
 pub use loss::{Entry, Extent, Ledger, Loss, LossKey, LossReason, MAX_ENTRIES};
 pub use outcome::{BlockedReason, Measured, Outcome};
 pub use pods::{ContainerMeta, NodeMeta, PodDirectory, PodMeta, Resources};
-pub use queue::{AppendError, FrameSink, FrameSource, Missing, Room};
+pub use queue::{AppendError, FrameSink, FrameSource, Missing, Room, SettlingSink};
 pub use resource::{Attributes, Value};

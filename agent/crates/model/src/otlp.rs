@@ -5,14 +5,18 @@
 //! OTLP receiver decodes. Nothing is built in memory first: a record is written once, where it stays. And the other way
 //! round: a logs request taken apart into smaller ones ([`split`]), its records copied as they are.
 
+mod events;
 mod logs;
 mod losses;
 mod metrics;
+mod severity;
 pub mod split;
 mod wire;
 
+pub use events::EventRecord;
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
 pub use losses::write_losses;
+pub use severity::Severity;
 pub use metrics::{
     AttributeValue, DataPoint, HistogramPoint, Instrument, Metric, MetricsRequest, Number,
     encode_entity,

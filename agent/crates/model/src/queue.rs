@@ -71,6 +71,20 @@ pub trait FrameSink: Send + Sync {
     }
 }
 
+/// A lane that tells when what it took is settled, for whoever keeps elsewhere how far it got.
+pub trait SettlingSink: FrameSink {
+    /// Puts a frame behind all others, as [`append`](FrameSink::append) does. Its number: later frames of the lane have
+    /// greater ones.
+    ///
+    /// # Errors
+    /// [`AppendError`], with the frame in it.
+    fn put(&self, frame: Frame) -> Result<u64, AppendError>;
+
+    /// Frames of smaller numbers are settled: by every destination whose `whenFull` is `block`, or by all where there is
+    /// none.
+    fn settled(&self) -> u64;
+}
+
 /// The end of the queue where one destination takes frames, each until it is settled. They come in order; after a time away
 /// what is new may come before what waits, each of the two in order.
 pub trait FrameSource: Send + 'static {

@@ -235,6 +235,14 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
+    /// Frames before it are settled by every destination that blocks, or by all where there is none.
+    pub(crate) fn settled_where_it_blocks(&self) -> u64 {
+        let blocks = |it: &&Destination| it.when_full == WhenFull::Block;
+        let blocking = self.destinations.iter().filter(blocks).map(Destination::next).min();
+        let all = || self.destinations.iter().map(Destination::next).min();
+        blocking.or_else(all).unwrap_or(self.next)
+    }
+
     /// A destination is done with the frame at hand. `end` is where the frame ends: segment and offset.
     pub(crate) fn settle(
         &mut self,

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hawsepipe_model::{AppendError, Cover, Frame, FrameSink, Ledger, Loss, Missing, Room};
+use hawsepipe_model::{
+    AppendError, Cover, Frame, FrameSink, Ledger, Loss, Missing, Room, SettlingSink,
+};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -188,26 +190,7 @@ impl FrameSink for Lane {
     }
 
     fn append(&self, frame: Frame) -> Result<(), AppendError> {
-        let (appended, has_sync, wait_for) = {
-            let mut journal = self.shared.journal.lock();
-            let kept = journal.is_synced().then(|| frame.clone());
-            let appended = journal.append(frame, now());
-            (appended, journal.has_sync(), kept.map(|frame| (frame, journal.newest())))
-        };
-        // It may have begun a segment, also when it was not taken.
-        if has_sync {
-            self.shared.keeper.ring();
-        }
-        if appended.is_ok() {
-            self.shared.filled.notify_waiters();
-        }
-        match wait_for {
-            // It may arrive all the same; its sender sends it again rather than not at all.
-            Some((frame, number)) if appended.is_ok() && !self.flush(number) => {
-                Err(AppendError::Full(frame))
-            }
-            _ => appended,
-        }
+        self.put(frame).map(drop)
     }
 
     fn wait_for_room(&self, bytes: usize, timeout: Duration) -> bool {
@@ -229,3 +212,31 @@ impl FrameSink for Lane {
         self.shared.journal.lock().take_missing()
     }
 }
+
+impl SettlingSink for Lane {
+    fn put(&self, frame: Frame) -> Result<u64, AppendError> {
+        let (appended, has_sync, kept) = {
+            let mut journal = self.shared.journal.lock();
+            let kept = journal.is_synced().then(|| frame.clone());
+            let appended = journal.append(frame, now()).map(|()| journal.newest());
+            (appended, journal.has_sync(), kept)
+        };
+        // It may have begun a segment, also when it was not taken.
+        if has_sync {
+            self.shared.keeper.ring();
+        }
+        if appended.is_ok() {
+            self.shared.filled.notify_waiters();
+        }
+        match (&appended, kept) {
+            // It may arrive all the same; its sender sends it again rather than not at all.
+            (Ok(number), Some(frame)) if !self.flush(*number) => Err(AppendError::Full(frame)),
+            _ => appended,
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        self.shared.journal.lock().settled_where_it_blocks()
+    }
+}
+

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hawsepipe_model::{
     AppendError, Codec, Cover, Extent, Fingerprint, Frame, FrameSink, FrameSource, Loss,
-    LossReason, Position, SegmentId, SegmentState, Signal, StreamKey, Tally,
+    LossReason, Position, SegmentId, SegmentState, SettlingSink, Signal, StreamKey, Tally,
 };
 use hawsepipe_spool::{
     CatchUp, DestinationSettings, MinFree, Settings, Source, Spool, SpoolError, WhenFull,
@@ -450,6 +450,41 @@ async fn a_destination_that_drops_does_not_hold_what_is_pushed_for_another() {
     }
     let lost: Vec<_> = spool.ledger().entries().map(|(key, _)| key.clone()).collect();
     assert!(!lost.is_empty() && lost.iter().all(|key| key.destination.as_deref() == Some("away")));
+}
+
+#[tokio::test]
+async fn a_lane_tells_how_far_those_have_settled_that_block_and_waits_for_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [("main", WhenFull::Block), ("other", WhenFull::Block), ("away", WhenFull::Drop)];
+    let (spool, _) = Spool::open(&settings(folder.path(), &names)).unwrap();
+    let put = |number| {
+        let frame = Frame { covers: Vec::new(), ..frame(number, 100) };
+        spool.pushed().put(frame).unwrap()
+    };
+    let (first, second) = (put(0), put(1));
+    assert!(first < second);
+    let mut sources = ["main", "other"].map(|name| spool.source(name).unwrap());
+    assert_eq!(take(&mut sources[0]).await, 0);
+    assert!(spool.pushed().settled() <= first, "the other one has settled nothing");
+    assert_eq!(take(&mut sources[1]).await, 0);
+    assert_eq!(spool.pushed().settled(), second);
+    for source in &mut sources {
+        take(source).await;
+    }
+    assert!(spool.pushed().settled() > second);
+}
+
+#[tokio::test]
+async fn where_nobody_blocks_a_lane_tells_how_far_all_have_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [("main", WhenFull::Drop), ("away", WhenFull::Drop)];
+    let (spool, _) = Spool::open(&settings(folder.path(), &names)).unwrap();
+    let number = spool.pushed().put(Frame { covers: Vec::new(), ..frame(0, 100) }).unwrap();
+    for name in ["main", "away"] {
+        assert!(spool.pushed().settled() <= number, "{name} has it still to settle");
+        take(&mut spool.source(name).unwrap()).await;
+    }
+    assert!(spool.pushed().settled() > number);
 }
 
 #[tokio::test]

@@ -100,8 +100,8 @@ pub(super) fn put_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Va
 /// again from request to request.
 #[derive(Debug, Default)]
 pub struct LogsRequest {
-    bytes: Vec<u8>,
-    records: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) records: u64,
     /// Where the open block's two lengths stand: `ResourceLogs` and `ScopeLogs`.
     open: Option<(usize, usize)>,
 }
