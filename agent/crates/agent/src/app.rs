@@ -4,6 +4,7 @@
 //! someone to give to; stopped from the sources forwards, so that what was read is sent.
 
 mod collecting;
+mod leading;
 mod metrics;
 mod page;
 
@@ -26,9 +27,11 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use self::collecting::Queue;
+use self::leading::Leading;
 pub(crate) use self::collecting::kubelet;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
+use crate::commands::agent::Role;
 use crate::config::{self, Config};
 use crate::losses;
 use crate::telemetry::Suppressed;
@@ -66,6 +69,8 @@ pub(crate) struct Agent {
     admin: SocketAddr,
     spool: Arc<Spool>,
     shown: Arc<Page>,
+    /// What is done once in the cluster; `None`: nothing, by this process.
+    leading: Option<Leading>,
     destinations: JoinSet<Drained>,
     /// Watches end.
     cancel: CancellationToken,
@@ -78,11 +83,15 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts every part.
+    /// Starts every part that the role has.
     ///
     /// # Errors
     /// [`StartError`], for a person.
-    pub(crate) async fn start(config: Config, suppressed: &Suppressed) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        config: Config,
+        role: Role,
+        suppressed: &Suppressed,
+    ) -> Result<Self, StartError> {
         try_spool(&config.spool.path)?;
         let admin = Admin::bind(config.admin, "admin.listen").await?;
         let mut registry = Registry::with_prefix("hawsepipe");
@@ -105,7 +114,7 @@ impl Agent {
             destinations.spawn(destination.run(source, drain.clone(), config.shutdown_timeout));
         }
 
-        let (pods, cluster) = start_cluster(&config, &mut registry, &cancel).await?;
+        let (pods, cluster) = start_cluster(&config, role, &mut registry, &cancel).await?;
         let sender = losses::Sender {
             spool: Arc::clone(&spool),
             codec: Arc::clone(&codec),
@@ -116,34 +125,40 @@ impl Agent {
         let collecting = cancel.child_token();
         let metrics = collect::Metrics::default();
         let index = cluster.as_ref().map(Cluster::index);
-        let kubelet = config.metrics.as_ref().and_then(|metrics| kubelet(metrics, index));
+        let node_metrics = config.metrics.as_ref().filter(|_| role.is_node());
+        let kubelet = node_metrics.and_then(|metrics| kubelet(metrics, index));
         let kept = kubelet.clone();
         let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics, kubelet };
-        let collectors = queue.start_collectors(&config, &mut registry, &collecting);
+        let collectors = queue.start_collectors(node_metrics, &config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
-        log_metrics.register(&mut registry);
+        if role.is_node() {
+            log_metrics.register(&mut registry);
+        }
+        let leading =
+            Leading::start(&config, role, cluster.as_ref(), (&spool, &codec), &mut registry)
+                .await?;
         let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
         let findings = remembered.findings.clone();
         let settings = log_settings(&config, remembered);
         let registry = Arc::new(registry);
         queue.start_own_metrics(&config, &registry, &collecting);
-        let tailer = logs::Tailer::start(
-            settings,
-            sink,
-            Arc::clone(&pods),
-            Arc::clone(&codec),
-            log_metrics.clone(),
-        )?;
+        let tail = || {
+            let (pods, codec) = (Arc::clone(&pods), Arc::clone(&codec));
+            logs::Tailer::start(settings, sink, pods, codec, log_metrics.clone())
+        };
+        let tailer = role.is_node().then(tail).transpose()?;
 
         let shown = Arc::new(Page {
+            role,
             cluster,
+            leader: leading.as_ref().map(Leading::leader),
             destinations: handles,
             collectors,
             kubelet: kept,
             spool: Arc::clone(&spool),
             spool_path: config.spool.path,
             findings,
-            tailer: Mutex::new(Some(tailer)),
+            tailer: Mutex::new(tailer),
         });
         let address = admin.address();
         let page = Arc::clone(&shown) as Arc<dyn Shown>;
@@ -153,6 +168,7 @@ impl Agent {
             admin: address,
             spool,
             shown,
+            leading,
             destinations,
             cancel,
             collecting,
@@ -185,9 +201,11 @@ impl Agent {
             tokio::select! {
                 Some(_) = self.destinations.join_next() => return "a destination's task ended",
                 _ = ticks.tick() => {
-                    let runs = |tailer: &logs::Tailer| tailer.is_running();
-                    if !self.shown.tailer.lock().as_ref().is_some_and(runs) {
+                    if !self.shown.tails() {
                         return "the log thread ended";
+                    }
+                    if self.leading.as_ref().is_some_and(|leading| !leading.is_running()) {
+                        return "the task that stands for the lead ended";
                     }
                 }
             }
@@ -199,6 +217,9 @@ impl Agent {
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
         self.collecting.cancel();
+        if let Some(leading) = &self.leading {
+            leading.retire().await;
+        }
         let tailer = self.shown.tailer.lock().take();
         // It ends a thread, which may take the time of a frame.
         let stopped = spawn_blocking(move || drop(tailer)).await;
@@ -210,6 +231,9 @@ impl Agent {
         let mut complete = true;
         while let Some(ended) = self.destinations.join_next().await {
             complete &= ended.is_ok_and(|drained| drained == Drained::Complete);
+        }
+        if let Some(leading) = self.leading {
+            leading.give_back().await;
         }
         self.cancel.cancel();
         tracing::info!(everything_sent = complete, "stopped");
@@ -275,10 +299,11 @@ type Watched = (Arc<dyn PodDirectory>, Option<Cluster>);
 
 async fn start_cluster(
     config: &Config,
+    role: Role,
     registry: &mut Registry,
     cancel: &CancellationToken,
 ) -> Result<Watched, StartError> {
-    let Some(settings) = &config.kubernetes else {
+    let Some(settings) = config.kubernetes.as_ref().filter(|_| role.is_node()) else {
         return Ok((Arc::new(NoCluster::new(&config.node_name)), None));
     };
     let handle = Cluster::start(settings.clone(), cancel.clone()).await?;

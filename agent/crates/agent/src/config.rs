@@ -4,6 +4,7 @@
 //! nearest known key), then into what it means ([`Config`]; checked, with the defaults filled in). Out: values that
 //! cannot be wrong, or a [`ConfigError`] that says where, what and what to do.
 
+mod events;
 mod metrics;
 mod raw;
 pub(crate) mod text;
@@ -20,6 +21,7 @@ use hawsepipe_model::Attributes;
 use hawsepipe_spool::{CatchUp, MinFree, WhenFull};
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use events::Leading;
 pub(crate) use metrics::Metrics;
 use raw::{RawConfig, RawDestination};
 
@@ -75,6 +77,12 @@ fn wrong(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<St
     Wrong { key: key.into(), reason: reason.into(), remedy: remedy.into() }
 }
 
+impl ConfigError {
+    fn of(path: &Path, Wrong { key, reason, remedy }: Wrong) -> Self {
+        Self::Value { path: path.to_owned(), key, reason, remedy }
+    }
+}
+
 /// What the configuration means.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -84,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) logs: Logs,
     /// `None`: `metrics.enabled: false`.
     pub(crate) metrics: Option<Metrics>,
+    /// What is done once in the cluster.
+    pub(crate) leading: Leading,
     /// The name of the node, where it is given.
     pub(crate) node_name: String,
     /// `None`: `kubernetes.source: none`.
@@ -143,6 +153,18 @@ impl Config {
         Self::parse(&text, path)
     }
 
+    /// Reads a file for a process that does what is done once in the cluster.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for a person; also where there is no cluster.
+    pub(crate) fn load_with_cluster(path: &Path) -> Result<Self, ConfigError> {
+        let config = Self::load(path)?;
+        if config.kubernetes.is_none() {
+            return Err(ConfigError::of(path, no_cluster()));
+        }
+        Ok(config)
+    }
+
     /// Reads a text that came from `path`.
     ///
     /// # Errors
@@ -152,17 +174,12 @@ impl Config {
             path: path.to_owned(),
             message: unknown::explain(&error),
         })?;
-        Self::resolve(raw).map_err(|Wrong { key, reason, remedy }| ConfigError::Value {
-            path: path.to_owned(),
-            key,
-            reason,
-            remedy,
-        })
+        Self::resolve(raw).map_err(|wrong| ConfigError::of(path, wrong))
     }
 
     fn resolve(raw: RawConfig) -> Result<Self, Wrong> {
         let mut attributes = Attributes::new();
-        attributes.set("k8s.cluster.name", raw.cluster.name.0);
+        attributes.set("k8s.cluster.name", raw.cluster.name.0.clone());
         for (key, value) in raw.resource.attributes {
             attributes.set(key, value.0);
         }
@@ -179,6 +196,7 @@ impl Config {
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
         let node_name = kubernetes.as_ref().map(|settings| settings.node_name.as_str());
         let metrics = metrics::resolve(&raw.metrics, node_name)?;
+        let leading = events::resolve(&raw.cluster.lease, &raw.events)?;
         let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;
         let admin = listen.parse().map_err(|_error| {
@@ -202,6 +220,7 @@ impl Config {
             destinations,
             logs,
             metrics,
+            leading,
             node_name: raw.kubernetes.node_name.0,
             kubernetes,
             spool,
@@ -210,6 +229,15 @@ impl Config {
             shutdown_timeout,
         })
     }
+}
+
+/// Refuses a configuration that cannot do what is wanted of this process.
+fn no_cluster() -> Wrong {
+    wrong(
+        "kubernetes.source",
+        "it is none, and a process with --role cluster asks the API server",
+        "set it to apiserver, or leave --role out where there is no cluster",
+    )
 }
 
 fn destination(name: String, raw: RawDestination) -> Result<Destination, Wrong> {

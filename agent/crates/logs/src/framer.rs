@@ -217,7 +217,7 @@ impl Framer {
                         capacity,
                         "the spool can never hold a frame of logs, it is lost; raise spool.files.maxBytes"
                     );
-                    given_up(back)
+                    back.given_up(LossReason::NotSpooled)
                 }
             }
         }

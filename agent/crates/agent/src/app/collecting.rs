@@ -31,14 +31,15 @@ pub(crate) fn kubelet(metrics: &Metrics, index: Option<Arc<PodIndex>>) -> Option
 }
 
 impl Queue<'_> {
-    /// Collectors at work until `cancel`, unless the configuration has none; they tell how they do.
+    /// Collectors at work until `cancel`, unless none are `chosen`; they tell how they do.
     pub(super) fn start_collectors(
         &self,
+        chosen: Option<&Metrics>,
         config: &Config,
         registry: &mut Registry,
         cancel: &CancellationToken,
     ) -> Option<collect::Status> {
-        let chosen = config.metrics.as_ref()?;
+        let chosen = chosen?;
         let settings = collect::Settings {
             sources: collect::Sources::new(chosen.host.clone())
                 .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn SummarySource>)),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hawsepipe_cluster::Cluster;
 use hawsepipe_cluster::kubelet::Kubelet;
+use hawsepipe_cluster::{Cluster, Leader};
 use hawsepipe_collect as collect;
 use hawsepipe_export::{State, StatusHandle};
 use hawsepipe_logs::Tailer;
@@ -16,10 +16,14 @@ use serde_json::{Value, json};
 
 use super::try_spool;
 use crate::admin::{Readiness, Shown};
+use crate::commands::agent::Role;
 
 /// The agent's parts, as far as they have something to show.
 pub(crate) struct Page {
+    pub(crate) role: Role,
     pub(crate) cluster: Option<Cluster>,
+    /// How the lead stands, where this process may have it.
+    pub(crate) leader: Option<Leader>,
     pub(crate) destinations: Vec<StatusHandle>,
     /// `None`: nothing is collected.
     pub(crate) collectors: Option<collect::Status>,
@@ -28,10 +32,16 @@ pub(crate) struct Page {
     pub(crate) spool_path: PathBuf,
     /// What was found when the spool was opened.
     pub(crate) findings: Vec<String>,
+    /// `None`: logs are not this process's affair, or it stops.
     pub(crate) tailer: Mutex<Option<Tailer>>,
 }
 
 impl Page {
+    /// Whether the log path runs, where it is to.
+    pub(crate) fn tails(&self) -> bool {
+        !self.role.is_node() || self.tailer.lock().as_ref().is_some_and(Tailer::is_running)
+    }
+
     fn problems(&self) -> Vec<String> {
         let lanes = [self.spool.files(), self.spool.pushed(), self.spool.sampled()];
         let mut problems: Vec<String> = lanes.into_iter().filter_map(Lane::problem).collect();
@@ -43,7 +53,7 @@ impl Page {
 impl Shown for Page {
     fn readiness(&self) -> Readiness {
         let mut messages = Vec::new();
-        let runs = self.tailer.lock().as_ref().is_some_and(Tailer::is_running);
+        let runs = self.tails();
         if !runs {
             messages.push("the log path does not run".to_owned());
         }
@@ -71,13 +81,13 @@ impl Shown for Page {
         let losses: Vec<_> = self.spool.ledger().entries().map(loss).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "logs": {
+            "logs": self.role.is_node().then(|| json!({
                 "running": running,
                 "streams": logs.streams,
                 "openFiles": logs.open_files,
                 "waitingForMetadata": logs.waiting,
                 "blockedBySpool": logs.blocked,
-            },
+            })),
             "metrics": {
                 "collectors": self.collectors.as_ref().map(collect::Status::get),
                 "kubeletUnverified": self.kubelet.as_ref().and_then(|kubelet| kubelet.unverified()),
@@ -92,6 +102,7 @@ impl Shown for Page {
             "losses": losses,
             "destinations": destinations,
             "kubernetes": self.cluster.as_ref().map(Cluster::status),
+            "leader": self.leader.as_ref().map(Leader::status),
         })
     }
 }

@@ -19,6 +19,7 @@ use hawsepipe_receive::{Receiver, Running, store};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::app::Agent;
+use crate::commands::agent::Role;
 use crate::commands::{print, stop_signal};
 use crate::config::{Config, Log};
 use crate::telemetry;
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         Source::Played(Workloads::start(&folder.path().join("pods"))?)
     };
     let config = Config::parse(&config_text(folder.path(), &source, &receiver), &key_file)?;
-    let agent = Agent::start(config, &suppressed).await?;
+    let agent = Agent::start(config, Role::Node, &suppressed).await?;
     print(&introduction(&source, &receiver, &agent, &key_file)?);
 
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));

@@ -23,6 +23,8 @@ pub(super) struct RawConfig {
     pub(super) logs: RawLogs,
     /// Metrics of the node.
     pub(super) metrics: RawMetrics,
+    /// Events of the cluster, sent by the one process that leads.
+    pub(super) events: RawEvents,
     /// What is asked of the cluster.
     pub(super) kubernetes: RawKubernetes,
     /// The buffer between reading and sending.
@@ -44,6 +46,7 @@ impl Default for RawConfig {
             destinations: BTreeMap::new(),
             logs: RawLogs::default(),
             metrics: RawMetrics::default(),
+            events: RawEvents::default(),
             kubernetes: RawKubernetes::default(),
             spool: RawSpool::default(),
             admin: RawAdmin::default(),
@@ -58,6 +61,23 @@ impl Default for RawConfig {
 pub(super) struct RawCluster {
     /// `k8s.cluster.name` on everything. Empty: the attribute is left out.
     pub(super) name: Text,
+    /// What says which process does what is done once in the cluster.
+    pub(super) lease: RawLease,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawLease {
+    /// Its name, the same for all processes of one installation. Default hawsepipe.
+    pub(super) name: Text,
+    /// Its namespace. Default: the pod's own.
+    pub(super) namespace: Text,
+}
+
+impl Default for RawLease {
+    fn default() -> Self {
+        Self { name: Text("hawsepipe".to_owned()), namespace: Text::default() }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -298,6 +318,36 @@ pub(super) struct RawCollector {
     pub(super) exclude: Vec<Text>,
     /// How many it tells of at most, where it has such a bound. Default: as it declares.
     pub(super) top: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawEvents {
+    /// Whether they are sent. Default true.
+    pub(super) enabled: bool,
+    /// Events to send: those that match one of these rules. Default: all.
+    pub(super) include: Vec<RawEventRule>,
+    /// Events not to send, though they are included. Default: none.
+    pub(super) exclude: Vec<RawEventRule>,
+}
+
+impl Default for RawEvents {
+    fn default() -> Self {
+        Self { enabled: true, include: Vec::new(), exclude: Vec::new() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawEventRule {
+    /// Globs of namespaces; events about nodes are in `default`. Default: any.
+    pub(super) namespaces: Vec<Text>,
+    /// Globs of reasons, such as `BackOff`. Default: any.
+    pub(super) reasons: Vec<Text>,
+    /// Globs of types: `Normal`, `Warning`. Default: any.
+    pub(super) types: Vec<Text>,
+    /// Globs of the kinds of the objects that they are about, such as `Pod`. Default: any.
+    pub(super) kinds: Vec<Text>,
 }
 
 #[derive(Debug, Deserialize)]
