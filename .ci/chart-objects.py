@@ -54,6 +54,41 @@ RIGHTS = [
 ]
 
 
+CLUSTER_RIGHTS = [
+    {"apiGroups": ["events.k8s.io", ""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
+]
+
+
+def lease_rights(name):
+    """One Lease, in the release's namespace."""
+    group = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    return [{**group, "verbs": ["create"]}, {**group, "resourceNames": [name], "verbs": ["get", "update"]}]
+
+
+def check_cluster_work(name, everything, config, run_in):
+    """Who does what is done once, with which rights: never a node's pod, unless that is asked for."""
+    bindings = [o for o in everything if o["kind"].endswith("Binding")]
+    accounts = lambda suffix: {s["name"] for b in bindings if b["metadata"]["name"].endswith(suffix) for s in b["subjects"]}
+    agent = next(t for k, t in pod_templates(everything) if k == "DaemonSet")["spec"]
+    cluster = next((t["spec"] for k, t in pod_templates(everything) if k == "Deployment"), None)
+    roles = [o for o in everything if o["kind"].endswith("Role") and o["metadata"]["name"].endswith("-cluster")]
+    asks = "--role" in agent["containers"][0]["args"]
+    if run_in == "none":
+        assert not roles and not cluster and not asks, f"{name}: something is done once in the cluster"
+        return
+    lease = config["cluster"]["lease"]["name"]
+    assert [o["rules"] for o in roles] == [CLUSTER_RIGHTS, lease_rights(lease)], f"{name}: rights are {roles}"
+    if run_in == "daemonset":
+        assert asks and not cluster, f"{name}: no node's pod stands for the lead"
+        assert accounts("-cluster") == {agent["serviceAccountName"]}, f"{name}: the rights are another one's"
+        return
+    assert cluster and not asks, f"{name}: there is no pod for it"
+    assert accounts("-cluster") == {cluster["serviceAccountName"]} != {agent["serviceAccountName"]}, f"{name}: accounts"
+    assert not [v for v in cluster["volumes"] if "hostPath" in v], f"{name}: the cluster's pod mounts the node's"
+    assert cluster["securityContext"]["runAsNonRoot"] is True, f"{name}: the cluster's pod is root"
+
+
 def check_pod(name, kind, spec):
     """The posture of every pod, whatever the values."""
     assert spec["automountServiceAccountToken"] is False, f"{name}: {kind} mounts a token by itself"
@@ -80,7 +115,7 @@ def promises(folder):
     for file in sorted(pathlib.Path(folder).glob("*.yaml")):
         name = file.stem
         everything = objects(file.read_text())
-        roles = [o for o in everything if o["kind"].endswith("Role")]
+        roles = [o for o in everything if o["kind"].endswith("Role") and not o["metadata"]["name"].endswith("-cluster")]
         agent = next(t for k, t in pod_templates(everything) if k == "DaemonSet")
         strategy = next(o for o in everything if o["kind"] == "DaemonSet")["spec"]["updateStrategy"]
         surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", 0)
@@ -100,6 +135,8 @@ def promises(folder):
                 check_pod(name, "Pod", o["spec"])
         # The configuration names only files that are mounted.
         config = next(yaml.safe_load(o["data"]["hawsepipe.yaml"]) for o in everything if o["kind"] == "ConfigMap")
+        run_in = {"source-none": "none", "receiver-full": "daemonset", "openshift": "none"}.get(name, "deployment")
+        check_cluster_work(name, everything, config, run_in)
         mounts = {m["mountPath"] for m in agent["spec"]["containers"][0]["volumeMounts"]}
         for key, destination in config["destinations"].items():
             for path in (destination.get("auth", {}).get("keyFile"), destination.get("tls", {}).get("caFile")):

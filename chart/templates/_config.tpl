@@ -5,13 +5,21 @@ The agent's configuration. What the values leave empty is left out: the agent's 
 {{- $config := dict
       "logs" (omit .Values.logs "extraHostPaths")
       "metrics" (include "hawsepipe.config.metrics" . | fromYaml)
+      "events" .Values.events
       "kubernetes" (merge (dict "nodeName" "${NODE_NAME}") .Values.kubernetes)
       "spool" .Values.spool
       "admin" .Values.admin
       "log" .Values.log
       "shutdownTimeout" .Values.shutdownTimeout -}}
+{{- $cluster := dict -}}
 {{- with .Values.cluster.name -}}
-{{- $_ := set $config "cluster" (dict "name" .) -}}
+{{- $_ := set $cluster "name" . -}}
+{{- end -}}
+{{- if include "hawsepipe.cluster.runIn" . -}}
+{{- $_ := set $cluster "lease" (dict "name" (include "hawsepipe.fullname" .)) -}}
+{{- end -}}
+{{- with $cluster -}}
+{{- $_ := set $config "cluster" . -}}
 {{- end -}}
 {{- with .Values.resource.attributes -}}
 {{- $_ := set $config "resource" (dict "attributes" .) -}}

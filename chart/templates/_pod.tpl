@@ -1,6 +1,6 @@
 {{/*
-The agent's pod, in the parts that the DaemonSet and the test share: whoever runs the test sees
-what the agent sees.
+The agent's pod, in the parts that the DaemonSet, the Deployment of what is done once in the cluster
+and the tests share: whoever runs the test sees what the agent sees.
 */}}
 
 {{- /* Whether the pod talks to the API server; empty is no. */ -}}
@@ -11,6 +11,28 @@ what the agent sees.
 {{- /* Whether it talks to the node's kubelet. */ -}}
 {{- define "hawsepipe.agent.usesKubelet" -}}
 {{- if and .Values.metrics.enabled (include "hawsepipe.agent.usesApi" .) }}yes{{ end -}}
+{{- end -}}
+
+{{- /* Where what is done once in the cluster runs: deployment, daemonset, or nowhere (empty). */ -}}
+{{- define "hawsepipe.cluster.runIn" -}}
+{{- if and .Values.events.enabled (include "hawsepipe.agent.usesApi" .) (ne .Values.cluster.runIn "none") -}}
+{{- .Values.cluster.runIn -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hawsepipe.cluster.name" -}}
+{{- printf "%s-cluster" (include "hawsepipe.fullname" .) -}}
+{{- end -}}
+
+{{- /* The ServiceAccount of whoever does it: one of its own, so that node pods have no cluster-wide rights. */ -}}
+{{- define "hawsepipe.cluster.serviceAccountName" -}}
+{{- if eq (include "hawsepipe.cluster.runIn" .) "daemonset" -}}
+{{- include "hawsepipe.serviceAccountName" . -}}
+{{- else if .Values.serviceAccount.create -}}
+{{- printf "%s-cluster" (include "hawsepipe.serviceAccountName" .) -}}
+{{- else -}}
+{{- default "default" .Values.cluster.serviceAccountName -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Container logs belong to root, mode 0640: uid 0 reads them without any capability. */ -}}
@@ -24,7 +46,8 @@ what the agent sees.
 {{- mergeOverwrite (get $profiles .Values.securityProfile) (deepCopy (.Values.securityContext | default dict)) | toYaml -}}
 {{- end -}}
 
-{{- define "hawsepipe.agent.env" -}}
+{{- /* What the configuration and the agent ask the environment for, on whatever node. */ -}}
+{{- define "hawsepipe.env" -}}
 - name: NODE_NAME
   valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
 - name: POD_NAME
@@ -33,16 +56,21 @@ what the agent sees.
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: POD_UID
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
-{{- if include "hawsepipe.agent.usesKubelet" . }}
-- name: NODE_IP
-  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{- define "hawsepipe.agent.volumeMounts" -}}
+{{- define "hawsepipe.agent.env" -}}
+{{- include "hawsepipe.env" . }}
+{{- if include "hawsepipe.agent.usesKubelet" . }}
+- name: NODE_IP
+  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+{{- end }}
+{{- end -}}
+
+{{- /* The configuration, and the keys and CAs that it names. */ -}}
+{{- define "hawsepipe.volumeMounts" -}}
 - {name: config, mountPath: /etc/hawsepipe/config, readOnly: true}
 {{- range $name, $destination := (include "hawsepipe.destinations" . | fromYaml) }}
 {{- if include "hawsepipe.destination.secretName" (list $ $name $destination) }}
@@ -52,6 +80,14 @@ what the agent sees.
 - {name: ca-{{ $name }}, mountPath: /etc/hawsepipe/ca/{{ $name }}, readOnly: true}
 {{- end }}
 {{- end }}
+- {name: spool, mountPath: {{ .Values.spool.path | quote }}}
+{{- if include "hawsepipe.agent.usesApi" . }}
+- {name: api-access, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "hawsepipe.agent.volumeMounts" -}}
+{{ include "hawsepipe.volumeMounts" . }}
 - {name: pod-logs, mountPath: {{ .Values.logs.podsPath | quote }}, readOnly: true}
 {{- range $i, $path := .Values.logs.extraHostPaths }}
 - {name: extra-logs-{{ $i }}, mountPath: {{ $path | quote }}, readOnly: true}
@@ -63,17 +99,13 @@ what the agent sees.
 - {name: host-root, mountPath: /host/root, readOnly: true, mountPropagation: HostToContainer}
 {{- end }}
 {{- end }}
-- {name: spool, mountPath: {{ .Values.spool.path | quote }}}
-{{- if include "hawsepipe.agent.usesApi" . }}
-- {name: api-access, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
-{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
 {{- /* Secrets and CAs are mounted as folders, never by subPath: only a folder follows a changed Secret. */ -}}
-{{- define "hawsepipe.agent.volumes" -}}
+{{- define "hawsepipe.volumes" -}}
 - name: config
   configMap: {name: {{ include "hawsepipe.fullname" . }}}
 {{- range $name, $destination := (include "hawsepipe.destinations" . | fromYaml) }}
@@ -96,6 +128,23 @@ what the agent sees.
     items: [{key: {{ .key | default "ca.crt" | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
+{{- if include "hawsepipe.agent.usesApi" . }}
+# What automountServiceAccountToken would mount, but only into the container that needs it.
+- name: api-access
+  projected:
+    defaultMode: 0444
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap:
+          name: kube-root-ca.crt
+          items: [{key: ca.crt, path: ca.crt}]
+      - downwardAPI:
+          items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]
+{{- end }}
+{{- end -}}
+
+{{- define "hawsepipe.agent.volumes" -}}
+{{ include "hawsepipe.volumes" . }}
 - name: pod-logs
   hostPath: {path: {{ .Values.logs.podsPath | quote }}, type: Directory}
 {{- range $i, $path := .Values.logs.extraHostPaths }}
@@ -114,19 +163,6 @@ what the agent sees.
 {{- end }}
 - name: spool
   hostPath: {path: {{ .Values.spool.path | quote }}, type: DirectoryOrCreate}
-{{- if include "hawsepipe.agent.usesApi" . }}
-# What automountServiceAccountToken would mount, but only into the container that needs it.
-- name: api-access
-  projected:
-    defaultMode: 0444
-    sources:
-      - serviceAccountToken: {path: token, expirationSeconds: 3607}
-      - configMap:
-          name: kube-root-ca.crt
-          items: [{key: ca.crt, path: ca.crt}]
-      - downwardAPI:
-          items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]
-{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -162,4 +198,50 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{- /* Nothing of the node: any user does. fsGroup lets it read the keys. */ -}}
+{{- define "hawsepipe.cluster.podSpec" -}}
+serviceAccountName: {{ include "hawsepipe.cluster.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- mergeOverwrite (dict "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) (deepCopy (.Values.cluster.podSecurityContext | default dict)) | toYaml | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.cluster.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.cluster.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.cluster.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "hawsepipe.cluster.securityContext" -}}
+privileged: false
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- /* Its spool lives and dies with the pod: what was not delivered is read from the API server again. */ -}}
+{{- define "hawsepipe.cluster.volumes" -}}
+{{ include "hawsepipe.volumes" . }}
+- name: spool
+  emptyDir: {}
 {{- end -}}

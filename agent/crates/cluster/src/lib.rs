@@ -66,7 +66,7 @@ pub use index::{DELETED_KEPT_FOR, DELETED_KEPT_MAX, PodIndex};
 pub use leader::{Duty, EventsProgress, Leader, LeaderSettings, LeaderStatus, Progress};
 pub use link::LastError;
 pub use none::NoCluster;
-pub use rights::{Finding, check_rights, check_rights_with};
+pub use rights::{Finding, Rights, check_rights, check_rights_with};
 
 /// The client that [`Cluster::start_with`] takes.
 pub use kube::Client;

@@ -15,8 +15,11 @@ use crate::failure::{Failure, Resource};
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Everything that is asked of the API server: resource, API group, verb, name. Nothing else is.
-const NEEDED: [(Resource, &str, &str, &str); 6] = [
+/// Something that is asked of the API server: resource, API group, verb, name. An empty name is any.
+type Right = (Resource, &'static str, &'static str, &'static str);
+
+/// Everything that is asked of the API server on a node. Nothing else is.
+const OF_NODE: [Right; 6] = [
     (Resource::pods, "", "list", ""),
     (Resource::pods, "", "watch", ""),
     (Resource::nodes, "", "list", ""),
@@ -24,6 +27,61 @@ const NEEDED: [(Resource, &str, &str, &str); 6] = [
     (Resource::namespaces, "", "get", "kube-system"),
     (Resource::jobs, "batch", "get", ""),
 ];
+/// Everything that is asked of it for the events of the cluster, by whoever leads; without the older form of events, which
+/// is asked for only where the newer one is not known.
+const OF_EVENTS: [Right; 3] = [
+    (Resource::events, "events.k8s.io", "list", ""),
+    (Resource::events, "events.k8s.io", "watch", ""),
+    (Resource::namespaces, "", "get", "kube-system"),
+];
+/// What the Lease takes; it is created once.
+const OF_LEASE: [&str; 3] = ["create", "get", "update"];
+
+/// What a process does, as far as it needs rights.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// It watches its node's pods.
+    pub node: bool,
+    /// It stands for the lead, by the Lease of this namespace (empty: the pod's own) and name, to follow the events of the
+    /// cluster.
+    pub events: Option<(String, String)>,
+}
+
+/// One question.
+struct Question {
+    resource: Resource,
+    group: &'static str,
+    verb: &'static str,
+    name: String,
+    /// Empty: the whole cluster.
+    namespace: String,
+}
+
+impl Rights {
+    fn questions(&self, own_namespace: &str) -> Vec<Question> {
+        let question = |(resource, group, verb, name): Right| {
+            let (name, namespace) = (name.to_owned(), String::new());
+            Question { resource, group, verb, name, namespace }
+        };
+        let mut questions = Vec::new();
+        if self.node {
+            questions.extend(OF_NODE.map(question));
+        }
+        if let Some((namespace, name)) = &self.events {
+            questions.extend(OF_EVENTS.map(question));
+            let namespace = if namespace.is_empty() { own_namespace } else { namespace };
+            questions.extend(OF_LEASE.map(|verb| Question {
+                resource: Resource::leases,
+                group: "coordination.k8s.io",
+                verb,
+                // Nobody can be allowed to create one name alone.
+                name: if verb == "create" { String::new() } else { name.clone() },
+                namespace: namespace.to_owned(),
+            }));
+        }
+        questions
+    }
+}
 
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +94,9 @@ pub struct Finding {
 
 /// Asks the API server (SelfSubjectAccessReview) for each right that is needed. Empty: all is well. An API server that
 /// cannot be reached is a finding, too.
-pub async fn check_rights() -> Vec<Finding> {
+pub async fn check_rights(rights: &Rights) -> Vec<Finding> {
     match client::connect().await {
-        Ok(client) => check_rights_with(client).await,
+        Ok(client) => check_rights_with(client, rights).await,
         Err(error) => vec![Finding {
             problem: "no client for the Kubernetes API server".to_owned(),
             remedy: error.to_string(),
@@ -47,11 +105,13 @@ pub async fn check_rights() -> Vec<Finding> {
 }
 
 /// [`check_rights`] by a client that is already there.
-pub async fn check_rights_with(client: Client) -> Vec<Finding> {
+pub async fn check_rights_with(client: Client, rights: &Rights) -> Vec<Finding> {
+    let questions = rights.questions(client.default_namespace());
     let reviews = Api::all(client);
     let mut findings = Vec::new();
-    for (resource, group, verb, name) in NEEDED {
-        match allowed(&reviews, resource, group, verb, name).await {
+    for question in questions {
+        let Question { resource, verb, name, .. } = &question;
+        match allowed(&reviews, &question).await {
             Ok(None) => {}
             Ok(Some(reason)) => findings.push(Finding {
                 problem: format!("no right to {verb} {resource:?} {name}").trim_end().to_owned()
@@ -68,7 +128,7 @@ pub async fn check_rights_with(client: Client) -> Vec<Finding> {
                         "no answer from the Kubernetes API server: {}",
                         failure.message
                     ),
-                    remedy: failure.remedy(resource),
+                    remedy: failure.remedy(*resource),
                 });
                 // The other questions would get no other answer.
                 break;
@@ -81,16 +141,15 @@ pub async fn check_rights_with(client: Client) -> Vec<Finding> {
 /// `None` if it is allowed, else the authorizer's reason, if it has one.
 async fn allowed(
     reviews: &Api<SelfSubjectAccessReview>,
-    resource: Resource,
-    group: &str,
-    verb: &str,
-    name: &str,
+    Question { resource, group, verb, name, namespace }: &Question,
 ) -> Result<Option<String>, Failure> {
+    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let attributes = ResourceAttributes {
         resource: Some(format!("{resource:?}")),
-        group: Some(group.to_owned()),
-        verb: Some(verb.to_owned()),
-        name: (!name.is_empty()).then(|| name.to_owned()),
+        group: Some((*group).to_owned()),
+        verb: Some((*verb).to_owned()),
+        name: some(name),
+        namespace: some(namespace),
         ..ResourceAttributes::default()
     };
     let review = SelfSubjectAccessReview {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_api::FakeApi;
-use hawsepipe_cluster::{Cluster, ClusterError, Handle, Settings, check_rights_with};
+use hawsepipe_cluster::{Cluster, ClusterError, Handle, Rights, Settings, check_rights_with};
 use hawsepipe_model::PodDirectory;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -283,14 +283,24 @@ async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
 #[tokio::test(start_paused = true)]
 async fn check_names_each_missing_right_with_its_remedy() {
     let api = FakeApi::default();
-    assert_eq!(check_rights_with(api.client()).await, []);
+    let node = Rights { node: true, events: None };
+    let events = Some((String::new(), "hawsepipe".to_owned()));
+    let both = Rights { node: true, events };
+    assert_eq!(check_rights_with(api.client(), &both).await, []);
+    api.forbid("leases", true);
+    assert_eq!(check_rights_with(api.client(), &node).await, [], "it asks for no Lease");
+    let findings = check_rights_with(api.client(), &both).await;
+    let problems: Vec<_> = findings.iter().map(|finding| finding.problem.as_str()).collect();
+    let verbs = ["create leases", "get leases hawsepipe", "update leases hawsepipe"];
+    assert_eq!(problems, verbs.map(|verb| format!("no right to {verb}")));
+    api.forbid("leases", false);
     api.forbid("jobs", true);
-    let findings = check_rights_with(api.client()).await;
+    let findings = check_rights_with(api.client(), &both).await;
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].problem, "no right to get jobs");
     assert!(findings[0].remedy.contains("apiGroups [batch], resources [jobs], verbs [get]"));
     api.go_away();
-    let findings = check_rights_with(api.client()).await;
+    let findings = check_rights_with(api.client(), &both).await;
     assert_eq!(findings.len(), 1, "said once: {findings:?}");
     assert!(findings[0].problem.contains("Connection refused"), "{findings:?}");
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hawsepipe_cluster::Rights;
 use hawsepipe_cluster::kubelet::SummarySource;
 use hawsepipe_collect::{Choice, CollectError, Need, Sources, reading};
 use tokio::task::spawn_blocking;
 
 use crate::app::{kubelet, try_spool};
+use crate::commands::agent::Role;
 use crate::commands::print;
-use crate::config::{Config, Metrics};
+use crate::config::{self, Metrics};
 
 /// Options of `hawsepipe check`.
 #[derive(Debug, Args)]
@@ -20,6 +22,9 @@ pub(crate) struct CheckArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE", env = "HAWSEPIPE_CONFIG")]
     config: PathBuf,
+    /// What the process does that is examined.
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
 }
 
 /// What is printed, and whether all of it is well.
@@ -44,12 +49,14 @@ impl Report {
 
 /// Examines everything; exit code 1 when there are findings.
 pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&args.config)?;
+    let config = args.role.load(&args.config)?;
     let mut report = Report::default();
     report.good("config", &format!("{} is well-formed", args.config.display()));
-    check_logs(&config.logs.pods_path, &mut report);
-    if let Some(metrics) = &config.metrics {
-        check_metrics(metrics, &mut report).await?;
+    if args.role.is_node() {
+        check_logs(&config.logs.pods_path, &mut report);
+        if let Some(metrics) = &config.metrics {
+            check_metrics(metrics, &mut report).await?;
+        }
     }
     // Without making it: a check changes nothing.
     let nearest = config.spool.path.ancestors().find(|path| path.exists());
@@ -60,7 +67,11 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error) => report.bad("spool", &error.to_string()),
     }
     if config.kubernetes.is_some() {
-        let findings = hawsepipe_cluster::check_rights().await;
+        let leads = config.leading.events.is_some() && args.role.is_cluster();
+        let config::Leading { lease_namespace, lease_name, .. } = &config.leading;
+        let events = leads.then(|| (lease_namespace.clone(), lease_name.clone()));
+        let rights = Rights { node: args.role.is_node(), events };
+        let findings = hawsepipe_cluster::check_rights(&rights).await;
         if findings.is_empty() {
             report.good(
                 "kubernetes",

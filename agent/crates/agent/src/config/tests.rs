@@ -39,6 +39,8 @@ fn the_smallest_config_has_every_default() {
     assert_eq!(config.shutdown_timeout, Duration::from_secs(20));
     assert!(config.kubernetes.is_none());
     assert!(config.log.json);
+    assert_eq!(config.leading.lease_name, "hawsepipe");
+    assert!(config.leading.lease_namespace.is_empty() && config.leading.events.is_some());
     let metrics = config.metrics.unwrap();
     assert_eq!(metrics.interval, Duration::from_secs(15));
     assert_eq!(metrics.host, hawsepipe_host::HostRoot::here());
@@ -266,4 +268,22 @@ fn a_value_that_makes_no_sense_is_refused_with_path_reason_and_remedy() {
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/no/such/config.yaml")).unwrap_err().to_string();
     assert!(error.contains("/no/such/config.yaml") && error.contains("--config"), "{error}");
+}
+
+#[test]
+fn events_are_sent_unless_they_are_switched_off_and_a_rule_that_is_no_glob_is_refused() {
+    let with = |text: &str| format!("{SMALLEST}{text}");
+    assert!(parse(&with("events: {enabled: false}")).unwrap().leading.events.is_none());
+    refused(&with("events: {exclude: [{reasons: [\"[\"]}]}"), &["events.exclude", "globs"]);
+    refused(&with("events: {include: [{reason: [a]}]}"), &["unknown", "reasons"]);
+    refused(&with("cluster: {lease: {name: \"\"}}"), &["cluster.lease.name", "give it a name"]);
+}
+
+#[test]
+fn who_does_what_is_done_once_in_the_cluster_needs_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, SMALLEST).unwrap();
+    let error = Config::load_with_cluster(&path).unwrap_err().to_string();
+    assert!(error.contains("kubernetes.source") && error.contains("--role"), "{error}");
 }
