@@ -15,6 +15,8 @@ use crate::{cmd, images, wait};
 pub(crate) const NAMESPACE: &str = "hawsepipe";
 /// The release's name, and the DaemonSet's.
 pub(crate) const RELEASE: &str = "hawsepipe";
+/// The Deployment of what is done once in the cluster.
+pub(crate) const CLUSTER_WORK: &str = "hawsepipe-cluster";
 /// The receiver's only pod.
 pub(crate) const RECEIVER_POD: &str = "hawsepipe-receiver-0";
 /// `cluster.name` in the values.
@@ -127,9 +129,12 @@ fn is_installed(cluster: &Cluster) -> bool {
     cluster.helm(&["status", RELEASE, "-n", NAMESPACE]).is_ok()
 }
 
-/// Waits for the DaemonSet and the receiver.
+/// Waits for the DaemonSet, the receiver and, where there is one, the pod that does what is done once in the cluster.
 pub(crate) fn wait_ready(cluster: &Cluster) -> Result<()> {
-    for object in ["daemonset/hawsepipe", "statefulset/hawsepipe-receiver"] {
+    let once = ["get", "deployment", CLUSTER_WORK, "-n", NAMESPACE, "--ignore-not-found"];
+    let once = cluster.kubectl(&[&once[..], &["-o", "name"]].concat())?;
+    let always = ["daemonset/hawsepipe", "statefulset/hawsepipe-receiver"];
+    for object in always.into_iter().chain(once.lines()) {
         cluster.kubectl(&["rollout", "status", object, "-n", NAMESPACE, "--timeout=90s"])?;
     }
     Ok(())
@@ -186,6 +191,15 @@ pub(crate) fn agent_pod_on(cluster: &Cluster, node: &str) -> Result<Value> {
         .collect();
     ensure!(pods.len() == 1, "{} agent pods on {node}", pods.len());
     pods.into_iter().next().context("no agent pod")
+}
+
+/// The pod that does what is done once in the cluster.
+pub(crate) fn cluster_pod(cluster: &Cluster) -> Result<Value> {
+    let label = "app.kubernetes.io/component=cluster";
+    let pods = cluster.get(&["pods", "-n", NAMESPACE, "-l", label])?;
+    let pods = pods["items"].as_array().cloned().unwrap_or_default();
+    let alive = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
+    pods.into_iter().find(alive).context("no pod of the Deployment")
 }
 
 /// The receiver's pod.

@@ -1,7 +1,8 @@
-//! A destination that keeps metrics, for suites that ask what the agents sent: `cargo e2e sink`, run in the cluster's network.
+//! A destination that keeps metrics and events, for suites that ask what the agents sent: `cargo e2e sink`, run in the cluster's
+//! network.
 //!
-//! In: OTLP over gRPC. Out: a file with one JSON line a data point ([`Point`]). Logs and traces are taken and not kept. Always: what
-//! was answered for is in the file.
+//! In: OTLP over gRPC. Out: a file with one JSON line a data point ([`Point`]), and one with a line an event ([`Event`]): a log record
+//! that has a name. Other logs, and traces, are taken and not kept. Always: what was answered for is in the files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -67,10 +68,38 @@ impl Point {
     }
 }
 
+/// A log record with a name that arrived.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
+    /// What kind of event it is.
+    pub(crate) name: String,
+    /// The words for people.
+    pub(crate) body: String,
+    /// The word for how grave it is.
+    pub(crate) severity: String,
+    /// Attributes of the resource.
+    pub(crate) resource: Map<String, Value>,
+    /// Attributes of the record.
+    pub(crate) attributes: Map<String, Value>,
+}
+
+impl Event {
+    /// An attribute of the record, as text.
+    pub(crate) fn text(&self, key: &str) -> String {
+        self.attributes.get(key).map(crate::received::text).unwrap_or_default()
+    }
+}
+
 /// One that runs; it ends when it goes out of scope.
 pub(crate) struct Sink {
     process: Process,
     file: PathBuf,
+    events: PathBuf,
+}
+
+/// Where events are kept, beside the points.
+fn events_file(points: &Path) -> PathBuf {
+    points.with_extension("events.jsonl")
 }
 
 impl Sink {
@@ -79,6 +108,8 @@ impl Sink {
         // Only the bare cluster has a network that a process can be put into.
         cluster.second_node()?;
         let file = cluster.work().run_file("sink.jsonl", String::new())?;
+        let events = events_file(&file);
+        std::fs::write(&events, "")?;
         let log = file.with_extension("log");
         let mut command = netns::command(std::env::current_exe()?);
         command.args(["sink", "--listen", &format!("{}:{PORT}", netns::NODE_IP), "--file"]);
@@ -87,7 +118,7 @@ impl Sink {
         wait::until_true("the sink", Duration::from_secs(20), || {
             std::fs::read_to_string(&log).is_ok_and(|said| said.contains("listens"))
         })?;
-        Ok(Self { process, file })
+        Ok(Self { process, file, events })
     }
 
     /// What to give the chart as an endpoint.
@@ -102,16 +133,25 @@ impl Sink {
         mut see: impl FnMut(Point) -> Result<()>,
     ) -> Result<()> {
         let names: Vec<_> = names.iter().map(|name| format!("\"name\":\"{name}\"")).collect();
-        let mut file = BufReader::new(File::open(&self.file)?);
-        let mut line = String::new();
-        // The last line may be half written.
-        while file.read_line(&mut line)? > 0 && line.ends_with('\n') {
+        each_line(&self.file, |line| {
             if names.is_empty() || names.iter().any(|name| line.contains(name)) {
-                see(serde_json::from_str(&line).context("a point")?)?;
+                see(serde_json::from_str(line).context("a point")?)?;
             }
-            line.clear();
-        }
-        Ok(())
+            Ok(())
+        })
+    }
+
+    /// The events of one namespace that arrived so far, in order.
+    pub(crate) fn events(&self, namespace: &str) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        each_line(&self.events, |line| {
+            let event: Event = serde_json::from_str(line).context("an event")?;
+            if event.text("k8s.namespace.name") == namespace {
+                events.push(event);
+            }
+            Ok(())
+        })?;
+        Ok(events)
     }
 
     /// What arrived so far of the metrics of these names, about one namespace's pods.
@@ -133,10 +173,24 @@ impl Drop for Sink {
     }
 }
 
+fn each_line(path: &Path, mut see: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut line = String::new();
+    // The last line may be half written.
+    while file.read_line(&mut line)? > 0 && line.ends_with('\n') {
+        see(&line)?;
+        line.clear();
+    }
+    Ok(())
+}
+
 /// `cargo e2e sink`: serves until it is ended.
 pub(crate) fn serve(listen: SocketAddr, file: &Path) -> Result<()> {
-    let file = OpenOptions::new().append(true).create(true).open(file)?;
-    let keep = Keep(Arc::new(Mutex::new(file)));
+    let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+    let keep = Keep {
+        points: Arc::new(Mutex::new(open(file)?)),
+        events: Arc::new(Mutex::new(open(&events_file(file))?)),
+    };
     let largest = 64 << 20;
     let metrics = MetricsServiceServer::new(keep.clone())
         .accept_compressed(CompressionEncoding::Gzip)
@@ -161,7 +215,23 @@ pub(crate) fn serve(listen: SocketAddr, file: &Path) -> Result<()> {
 }
 
 #[derive(Clone)]
-struct Keep(Arc<Mutex<File>>);
+struct Keep {
+    points: Arc<Mutex<File>>,
+    events: Arc<Mutex<File>>,
+}
+
+/// Adds a line to those that are to be written together.
+fn push(lines: &mut Vec<u8>, what: &impl Serialize) -> Result<(), Status> {
+    let line = serde_json::to_vec(what);
+    lines.extend(line.map_err(|error| Status::internal(error.to_string()))?);
+    lines.push(b'\n');
+    Ok(())
+}
+
+fn write(file: &Mutex<File>, lines: &[u8]) -> Result<(), Status> {
+    let mut file = file.lock().map_err(|error| Status::internal(error.to_string()))?;
+    file.write_all(lines).map_err(|error| Status::unavailable(error.to_string()))
+}
 
 #[tonic::async_trait]
 impl MetricsService for Keep {
@@ -188,14 +258,11 @@ impl MetricsService for Keep {
                             None => return Err(Status::invalid_argument("a point has no value")),
                         },
                     };
-                    let line = serde_json::to_vec(&point);
-                    lines.extend(line.map_err(|error| Status::internal(error.to_string()))?);
-                    lines.push(b'\n');
+                    push(&mut lines, &point)?;
                 }
             }
         }
-        let mut file = self.0.lock().map_err(|error| Status::internal(error.to_string()))?;
-        file.write_all(&lines).map_err(|error| Status::unavailable(error.to_string()))?;
+        write(&self.points, &lines)?;
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
@@ -204,8 +271,29 @@ impl MetricsService for Keep {
 impl LogsService for Keep {
     async fn export(
         &self,
-        _request: Request<ExportLogsServiceRequest>,
+        request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let mut lines = Vec::new();
+        for block in request.into_inner().resource_logs {
+            let resource = block.resource.map(|it| map(&it.attributes)).unwrap_or_default();
+            let records = block.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+            for record in records.filter(|record| !record.event_name.is_empty()) {
+                let body = record.body.and_then(|body| body.value);
+                let event = Event {
+                    name: record.event_name,
+                    body: if let Some(Any::StringValue(text)) = body {
+                        text
+                    } else {
+                        String::new()
+                    },
+                    severity: record.severity_text,
+                    resource: resource.clone(),
+                    attributes: map(&record.attributes),
+                };
+                push(&mut lines, &event)?;
+            }
+        }
+        write(&self.events, &lines)?;
         Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }

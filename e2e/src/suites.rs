@@ -3,6 +3,7 @@
 //! The order matters for time alone: suites that can share an installed release come first.
 
 mod deleted;
+mod events;
 mod gone;
 mod helm;
 mod idle;
@@ -28,6 +29,7 @@ pub(crate) const ALL: &[Suite] = &[
     idle::SUITE,
     second::SUITE,
     metrics::SUITE,
+    events::SUITE,
     key::SUITE,
     helm::SUITE,
     manifests::SUITE,

@@ -26,7 +26,9 @@ pub(crate) const SUITE: Suite = Suite {
 
 fn pod_spec(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    for pod in [release::agent_pod(cluster)?, release::receiver_pod(cluster)?] {
+    let once = release::cluster_pod(cluster)?;
+    ensure!(once["spec"]["securityContext"]["runAsNonRoot"] == true, "the cluster's pod is root");
+    for pod in [release::agent_pod(cluster)?, release::receiver_pod(cluster)?, once] {
         let (name, spec) = (release::name(&pod), &pod["spec"]);
         for key in ["hostNetwork", "hostPID", "hostIPC"] {
             ensure!(spec[key] != true, "{name}: {key}");
@@ -84,28 +86,50 @@ fn process(cluster: &Cluster) -> Result<()> {
 
 fn rights(cluster: &Cluster) -> Result<()> {
     release::ensure(cluster)?;
-    let pod = release::agent_pod(cluster)?;
+    let agent = [
+        " pods [] get",
+        " pods [] list",
+        " pods [] watch",
+        " nodes [] get",
+        " nodes [] list",
+        " nodes [] watch",
+        " namespaces [kube-system] get",
+        "batch jobs [] get",
+        " nodes/stats [] get",
+    ];
+    only(cluster, &release::agent_pod(cluster)?, &agent, &[])?;
+    let once = [
+        " events [] get",
+        " events [] list",
+        " events [] watch",
+        "events.k8s.io events [] get",
+        "events.k8s.io events [] list",
+        "events.k8s.io events [] watch",
+        " namespaces [kube-system] get",
+    ];
+    let lease = [
+        "coordination.k8s.io leases [] create",
+        "coordination.k8s.io leases [hawsepipe] get",
+        "coordination.k8s.io leases [hawsepipe] update",
+    ];
+    only(cluster, &release::cluster_pod(cluster)?, &once, &lease)
+}
+
+/// A pod's account has these rights everywhere, those in its own namespace besides, and no other.
+fn only(cluster: &Cluster, pod: &Value, everywhere: &[&str], at_home: &[&str]) -> Result<()> {
     let account = text(&pod["spec"]["serviceAccountName"]);
     for namespace in [NAMESPACE, "kube-system", "default"] {
         let has =
             rules(cluster, namespace, &format!("system:serviceaccount:{NAMESPACE}:{account}"))?;
         // What every account has: to ask what it may do, and to read the discovery documents.
         let everyone = rules(cluster, namespace, "system:serviceaccount:default:default")?;
-        let beyond: BTreeSet<&String> = has.difference(&everyone).collect();
-        let allowed = [
-            " pods [] get",
-            " pods [] list",
-            " pods [] watch",
-            " nodes [] get",
-            " nodes [] list",
-            " nodes [] watch",
-            " namespaces [kube-system] get",
-            "batch jobs [] get",
-            " nodes/stats [] get",
-        ]
-        .map(String::from);
-        let allowed: BTreeSet<&String> = allowed.iter().collect();
-        ensure!(beyond == allowed, "in {namespace}: it has {beyond:#?}, needed are {allowed:#?}");
+        let beyond: BTreeSet<&str> = has.difference(&everyone).map(String::as_str).collect();
+        let at_home = at_home.iter().filter(|_| namespace == NAMESPACE);
+        let allowed: BTreeSet<&str> = everywhere.iter().chain(at_home).copied().collect();
+        ensure!(
+            beyond == allowed,
+            "{account} in {namespace}: it has {beyond:#?}, needed are {allowed:#?}"
+        );
     }
     let user = format!("--as=system:serviceaccount:{NAMESPACE}:{account}");
     let list = cluster.kubectl(&["auth", "can-i", "--list", &user, "-n", NAMESPACE])?;

@@ -27,8 +27,8 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use self::collecting::Queue;
-use self::leading::Leading;
 pub(crate) use self::collecting::kubelet;
+use self::leading::Leading;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::commands::agent::Role;

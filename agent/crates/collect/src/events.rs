@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::writer::Writer;
 pub use self::selection::{EventRule, EventSelection};
+use self::writer::Writer;
 
 /// Events that are at hand beside those of a frame; none is larger than what etcd takes (1.5 MiB by default).
 const AT_HAND: usize = 8;

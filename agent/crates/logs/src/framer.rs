@@ -251,7 +251,9 @@ impl Framer {
         loop {
             frame = match self.append(frame) {
                 Ok(()) => return true,
-                Err(AppendError::TooLarge { frame, .. }) if !frame.is_note() => frame.given_up(LossReason::NotSpooled),
+                Err(AppendError::TooLarge { frame, .. }) if !frame.is_note() => {
+                    frame.given_up(LossReason::NotSpooled)
+                }
                 Err(_) => return false,
             };
         }

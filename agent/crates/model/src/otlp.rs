@@ -16,9 +16,9 @@ mod wire;
 pub use events::EventRecord;
 pub use logs::{LogRecord, LogsRequest, Marks, Stream, encode_resource};
 pub use losses::write_losses;
-pub use severity::Severity;
 pub use metrics::{
     AttributeValue, DataPoint, HistogramPoint, Instrument, Metric, MetricsRequest, Number,
     encode_entity,
 };
+pub use severity::Severity;
 pub use wire::WireError;

@@ -239,4 +239,3 @@ impl SettlingSink for Lane {
         self.shared.journal.lock().settled_where_it_blocks()
     }
 }
-

@@ -61,12 +61,8 @@ impl Leading {
             on_every_node: role.is_node(),
         };
         let (retire, give_back) = (CancellationToken::new(), CancellationToken::new());
-        let (leader, run) = connection.lead(
-            settings,
-            Arc::clone(&events) as _,
-            retire.clone(),
-            give_back.clone(),
-        );
+        let (leader, run) =
+            connection.lead(settings, Arc::clone(&events) as _, retire.clone(), give_back.clone());
         leader.register(registry);
         Ok(Some(Self { leader, events, retire, give_back, run: tokio::spawn(run) }))
     }
@@ -85,7 +81,9 @@ impl Leading {
     pub(super) async fn retire(&self) {
         self.retire.cancel();
         if timeout(IDLE_WITHIN, self.events.idle()).await.is_err() {
-            tracing::warn!("events that are at hand do not come into the spool; they are sent by the next leader");
+            tracing::warn!(
+                "events that are at hand do not come into the spool; they are sent by the next leader"
+            );
         }
     }
 
