@@ -203,7 +203,7 @@ impl Leader {
             });
             self.began(&lease, since.as_ref());
             let ended = {
-                let term = self.hold(&mut lease, sent, &*duty, &client);
+                let term = self.hold(&mut lease, sent, &*duty, (&client, &retire));
                 let (mut term, mut work) = (pin!(term), duty.lead(since, retire.clone()));
                 let mut at_work = true;
                 loop {
@@ -248,12 +248,12 @@ impl Leader {
         let standing = lease.look().await?;
         self.shared.link.good(Resource::leases);
         self.shared.state.lock().holder = match &standing {
-            Standing::Free => String::new(),
+            Standing::Free | Standing::Gone => String::new(),
             Standing::Mine => self.shared.identity.clone(),
             Standing::Held { by, .. } => by.clone(),
         };
         match standing {
-            Standing::Held { silent: false, .. } => Ok(None),
+            Standing::Held { silent: false, .. } | Standing::Gone => Ok(None),
             Standing::Held { by, silent: true } => {
                 info!(holder = by, "the leader is silent, taking its place");
                 lease.take().await
@@ -269,10 +269,10 @@ impl Leader {
         lease: &mut Lease,
         sent: Instant,
         duty: &dyn Duty,
-        client: &Client,
+        (client, retire): (&Client, &CancellationToken),
     ) -> Lost {
         let candidates = AtomicU64::new(0);
-        let renewals = self.renew(lease, sent, duty, &candidates);
+        let renewals = self.renew(lease, sent, duty, (&candidates, retire));
         if !self.shared.settings.on_every_node {
             return renewals.await;
         }
@@ -288,7 +288,7 @@ impl Leader {
         lease: &mut Lease,
         sent: Instant,
         duty: &dyn Duty,
-        candidates: &AtomicU64,
+        (candidates, retire): (&AtomicU64, &CancellationToken),
     ) -> Lost {
         let (mut end, mut next) = (sent + RENEW_WITHIN, sent + RENEW_EVERY);
         loop {
@@ -300,12 +300,17 @@ impl Leader {
             let candidates = (counted > 0).then_some(counted);
             let words = Words { progress: duty.progress(), candidates };
             let written = timeout_at(end, async {
-                if let Some(sent) = lease.renew(words.clone()).await? {
+                if lease.is_there()
+                    && let Some(sent) = lease.renew(words.clone()).await?
+                {
                     return Ok(Ok(sent));
                 }
                 // Somebody has changed or deleted it. What another one wrote stays, unless it names nobody.
                 Ok(match lease.look().await? {
                     Standing::Held { by, .. } => Err(Some(by)),
+                    Standing::Gone => Err(None),
+                    // Nobody would delete what is made by a process that ends.
+                    Standing::Free if retire.is_cancelled() && !lease.is_there() => Err(None),
                     Standing::Free | Standing::Mine => {
                         lease.renew(words).await?.ok_or(None::<String>)
                     }
@@ -355,6 +360,10 @@ impl Leader {
 
     /// Gives the Lease back, with what was acknowledged by now. Once more if somebody has changed it: it is worth a little.
     async fn resign(&self, lease: &mut Lease, duty: &dyn Duty) {
+        if !lease.is_there() {
+            // It was deleted: there is nothing to give back.
+            return self.ended();
+        }
         let words = Words { progress: duty.progress(), candidates: None };
         let given = timeout(ANSWER_WITHIN, async {
             if lease.give_back(words.clone()).await?.is_none()

@@ -185,6 +185,27 @@ async fn a_lease_that_is_deleted_or_emptied_is_taken_again_within_the_term() {
     assert_eq!(leader.duty.since.lock().unwrap().clone(), None, "it is the same term");
 }
 
+/// Whoever uninstalls deletes the Lease, and the processes a moment later.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_deleted_is_not_made_again_at_once_nor_by_one_that_ends() {
+    let api = FakeApi::default();
+    let leader = Candidate::start(&api, "a", false);
+    until("it leads", || leader.leads()).await;
+    let follower = Candidate::start(&api, "b", false);
+    until("it has looked", || !follower.leader.status().holder.is_empty()).await;
+    api.lose("hawsepipe-leader");
+    let there = || api.object("leases", "hawsepipe-leader").is_some();
+    sleep(Duration::from_secs(2)).await;
+    assert!(!there(), "it may be told to end");
+    leader.retire.cancel();
+    follower.retire.cancel();
+    sleep(LEASE * 2).await;
+    leader.give_back.cancel();
+    leader.task.await.unwrap();
+    follower.task.await.unwrap();
+    assert!(!there());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_finds_another_ones_name_stops_and_writes_nothing_over_it() {
     let api = FakeApi::default();

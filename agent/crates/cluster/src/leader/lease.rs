@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// How long a request may take; a renewal has its deadline besides.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// A Lease that was deleted is made again after this time.
+const GONE_FOR: Duration = Duration::from_secs(3);
+
 /// How far the leader got.
 const PROGRESS: &str = "hawsepipe.dev/progress";
 /// How many there are that could lead, as the leader counted them.
@@ -28,8 +31,10 @@ const CANDIDATES: &str = "hawsepipe.dev/candidates";
 /// How the Lease stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nobody holds it, or it is not there.
+    /// Nobody holds it, or it was never there.
     Free,
+    /// It was there, and is deleted since a moment: whoever uninstalls this deletes it too, and will tell this process.
+    Gone,
     /// This process holds it.
     Mine,
     /// Another one does.
@@ -66,6 +71,8 @@ pub(super) struct Lease {
     duration: Duration,
     /// `None`: it was not there.
     seen: Option<Seen>,
+    /// Since when it is not there any more.
+    gone: Option<Instant>,
 }
 
 // === impl Lease ===
@@ -79,14 +86,24 @@ impl Lease {
         duration: Duration,
     ) -> Self {
         let (name, identity) = (name.to_owned(), identity.to_owned());
-        Self { api: Api::namespaced(client, namespace), name, identity, duration, seen: None }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name,
+            identity,
+            duration,
+            seen: None,
+            gone: None,
+        }
     }
 
     /// Looks at it.
     pub(super) async fn look(&mut self) -> Result<Standing, Failure> {
         let Some(lease) = within(self.api.get_opt(&self.name)).await?? else {
-            self.seen = None;
-            return Ok(Standing::Free);
+            if self.seen.take().is_some() {
+                self.gone = Some(Instant::now());
+            }
+            let lately = self.gone.is_some_and(|since| since.elapsed() < GONE_FOR);
+            return Ok(if lately { Standing::Gone } else { Standing::Free });
         };
         self.see(lease);
         Ok(self.standing())
@@ -118,6 +135,11 @@ impl Lease {
         self.annotation(CANDIDATES).and_then(|text| text.parse().ok()).unwrap_or(1)
     }
 
+    /// Whether it is there, as far as was seen.
+    pub(super) fn is_there(&self) -> bool {
+        self.seen.is_some()
+    }
+
     /// How often it went from one holder to another.
     pub(super) fn transitions(&self) -> i32 {
         let spec = self.seen.as_ref().and_then(|seen| seen.lease.spec.as_ref());
@@ -131,6 +153,7 @@ impl Lease {
 
     fn see(&mut self, lease: Object) {
         // Its version says it; after a backup was restored the same version may stand on something else.
+        self.gone = None;
         if self.seen.as_ref().is_none_or(|seen| seen.lease != lease) {
             self.seen = Some(Seen { lease, since: Instant::now() });
         }
