@@ -44,6 +44,9 @@ pub(crate) struct LogsArgs {
     /// The container: its name or a glob. All containers if left out.
     #[arg(short, long, value_name = "CONTAINER")]
     container: Option<String>,
+    /// Shows events instead: what Kubernetes says about pods and other objects.
+    #[arg(long)]
+    events: bool,
     /// Goes on with new lines, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
@@ -109,6 +112,7 @@ async fn query(args: &LogsArgs) -> Result<(), LogsError> {
     let style = Style {
         json: args.output == Output::Json,
         timestamps: args.timestamps,
+        events: args.events,
         // Names that can only mean one container need no prefix.
         bare: args.pod.as_deref().is_some_and(|pod| !is_glob(pod)),
     };
@@ -145,6 +149,7 @@ impl LogsArgs {
             tail: self.tail,
             grep: self.grep.clone().unwrap_or_default(),
             follow: self.follow,
+            events: self.events,
         }
     }
 
@@ -164,7 +169,9 @@ impl LogsArgs {
     }
 
     fn describe(&self) -> String {
-        let mut what = match &self.pod {
+        let of = if self.events { "events of " } else { "" };
+        let mut what = of.to_owned();
+        what += &match &self.pod {
             Some(pod) => format!("pod {pod}"),
             None => "any pod".to_owned(),
         };

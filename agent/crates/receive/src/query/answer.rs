@@ -48,7 +48,7 @@ impl Answer {
     ) -> u64 {
         let mut skipped = 0;
         for resource_logs in &request.resource_logs {
-            if !filter.names(&container_name(resource_logs)) {
+            if !filter.is_named(&container_name(resource_logs)) {
                 continue;
             }
             let mut source = None;
@@ -128,7 +128,7 @@ impl Sources {
 
 /// How many records of a frame `filter` selects.
 pub(super) fn count(filter: &Filter, request: &ExportLogsServiceRequest, received: u64) -> u64 {
-    let selected = |resource_logs: &&ResourceLogs| filter.names(&container_name(resource_logs));
+    let selected = |resource_logs: &&ResourceLogs| filter.is_named(&container_name(resource_logs));
     let records = request.resource_logs.iter().filter(selected).flat_map(records);
     records.filter(|record| filter.record(record, received)).count() as u64
 }

@@ -28,6 +28,8 @@ pub(crate) struct Filter {
     since: u64,
     until: u64,
     grep: Option<Regex>,
+    /// Events, instead of what containers wrote.
+    events: bool,
 }
 
 #[derive(Debug)]
@@ -58,10 +60,17 @@ impl Filter {
                 until => until,
             },
             grep,
+            events: request.events,
         })
     }
 
+    /// Whether there is something under this name that is asked for.
     pub(crate) fn names(&self, name: &ContainerName) -> bool {
+        name.events == self.events && self.is_named(name)
+    }
+
+    /// Whether the names are those of the request, lines or events.
+    pub(crate) fn is_named(&self, name: &ContainerName) -> bool {
         self.namespace.is(&name.namespace)
             && self.pod.is(&name.pod)
             && self.container.is(&name.container)
@@ -95,7 +104,9 @@ impl Filter {
     /// Whether a record of a selected container is selected.
     pub(crate) fn record(&self, record: &LogRecord, received: u64) -> bool {
         let time = otlp::time(record, received);
-        self.times(time, time) && self.grep.as_ref().is_none_or(|grep| grep_in(grep, record))
+        self.events != record.event_name.is_empty()
+            && self.times(time, time)
+            && self.grep.as_ref().is_none_or(|grep| grep_in(grep, record))
     }
 }
 

@@ -24,6 +24,9 @@ pub struct ContainerName {
     /// `k8s.container.name`.
     #[prost(string, tag = "3")]
     pub container: String,
+    /// Not what it wrote, but events about it: log records that have a name.
+    #[prost(bool, tag = "4")]
+    pub events: bool,
 }
 
 /// The meta of a frame, a protobuf message in the segment file. The frame's body is an `ExportLogsServiceRequest`,
@@ -84,17 +87,19 @@ impl NewFrame {
         };
         let mut containers = HashSet::new();
         for resource_logs in &request.resource_logs {
-            let before = meta.records;
+            // Whether there are lines, and events.
+            let mut has = [false, false];
             for scope_logs in &resource_logs.scope_logs {
                 meta.records += scope_logs.log_records.len() as u64;
                 for record in &scope_logs.log_records {
                     let time = otlp::time(record, received);
                     meta.min_time = meta.min_time.min(time);
                     meta.max_time = meta.max_time.max(time);
+                    has[usize::from(!record.event_name.is_empty())] = true;
                 }
             }
-            if meta.records > before {
-                containers.insert(container_name(resource_logs));
+            for events in [false, true].into_iter().filter(|events| has[usize::from(*events)]) {
+                containers.insert(ContainerName { events, ..container_name(resource_logs) });
             }
         }
         meta.more_containers = containers.len() > MAX_NAMED;
@@ -115,6 +120,7 @@ pub(crate) fn container_name(
         namespace: name("k8s.namespace.name"),
         pod: name("k8s.pod.name"),
         container: name("k8s.container.name"),
+        events: false,
     }
 }
 

@@ -51,6 +51,25 @@ async fn a_query_selects_by_names_time_and_text() {
 }
 
 #[tokio::test]
+async fn what_a_container_wrote_and_the_events_about_it_are_told_apart() {
+    let rig = Rig::new();
+    let running = rig.start().await;
+    let mut about = request("shop/web/app", ["it is slow"]);
+    about.resource_logs[0].scope_logs[0].log_records[0].event_name = "k8s.event".to_owned();
+    logs_client(&running).await.export(about).await.unwrap();
+    send(&running, "shop/web/app", &["hello"]).await;
+    let events = QueryRequest { events: true, ..all() };
+    assert_eq!(lines(&running, all()).await, ["web: hello"]);
+    assert_eq!(lines(&running, events.clone()).await, ["web: it is slow"]);
+    let named = QueryRequest { pod: "web".to_owned(), ..events };
+    assert_eq!(lines(&running, named.clone()).await, ["web: it is slow"]);
+    let none = QueryRequest { pod: "w".to_owned(), ..named.clone() };
+    assert!(Answer::new(&running, none).await.unwrap().selection.containers.is_empty());
+    let selection = Answer::new(&running, named).await.unwrap().selection;
+    assert_eq!(selection.containers.len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_names_its_containers_and_describes_each_source_once() {
     let rig = Rig::new();
     let running = rig.start().await;

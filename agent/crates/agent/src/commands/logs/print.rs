@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::io::{self, Write};
 
 use hawsepipe_proto::attributes_to_json;
@@ -16,6 +17,8 @@ use serde_json::{Map, Value as Json};
 pub(super) struct Style {
     pub(super) json: bool,
     pub(super) timestamps: bool,
+    /// They are events, and say what they are about.
+    pub(super) events: bool,
     /// No prefix as long as there is one container only.
     pub(super) bare: bool,
 }
@@ -89,7 +92,10 @@ impl<W: Write> Printer<W> {
 
     fn text(&mut self, record: &Record) -> io::Result<()> {
         let bare = self.style.bare && self.containers.len() < 2;
-        if !bare && let Some(source) = self.sources.get(&record.source) {
+        if self.style.events {
+            // Before the time: it is one of the columns.
+            write!(self.out, "{}", Event { source: self.sources.get(&record.source), record })?;
+        } else if !bare && let Some(source) = self.sources.get(&record.source) {
             self.out.write_all(source.prefix.as_bytes())?;
         }
         if self.style.timestamps {
@@ -115,6 +121,36 @@ impl<W: Write> Printer<W> {
         };
         serde_json::to_writer(&mut self.out, &line)?;
         self.out.write_all(b"\n")
+    }
+}
+
+/// What an event says beside its words, as `kubectl get events` does: `shop Warning BackOff Pod/web: `.
+struct Event<'a> {
+    source: Option<&'a Known>,
+    record: &'a Record,
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, record } = self;
+        let of_object = |key: &str| {
+            let value = source.and_then(|source| source.attributes.get(key));
+            value.and_then(Json::as_str).unwrap_or("-")
+        };
+        let attribute = |key: &str| {
+            let found = record.attributes.iter().find(|attribute| attribute.key == key);
+            let value = found.and_then(|attribute| attribute.value.as_ref());
+            value.map_or(Cow::Borrowed("-"), Value::to_text)
+        };
+        write!(
+            f,
+            "{} {} {} {}/{}: ",
+            attribute("k8s.namespace.name"),
+            if record.severity_text.is_empty() { "-" } else { &record.severity_text },
+            attribute("k8s.event.reason"),
+            of_object("k8s.object.kind"),
+            of_object("k8s.object.name"),
+        )
     }
 }
 
@@ -199,10 +235,31 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const BARE: Style = Style { json: false, timestamps: false, bare: true };
+    const BARE: Style = Style { json: false, timestamps: false, events: false, bare: true };
 
     fn answer(sources: Vec<Source>, records: Vec<Record>) -> QueryResponse {
         QueryResponse { sources, records, ..QueryResponse::default() }
+    }
+
+    #[test]
+    fn an_event_says_what_it_is_about() {
+        let attribute =
+            |key: &str, value: &str| Attribute { key: key.to_owned(), value: text(value) };
+        let mut about = source(0, "shop/web/app");
+        about.attributes =
+            vec![attribute("k8s.object.kind", "Pod"), attribute("k8s.object.name", "web")];
+        let event = Record {
+            severity_text: "Warning".to_owned(),
+            attributes: vec![
+                attribute("k8s.namespace.name", "shop"),
+                attribute("k8s.event.reason", "BackOff"),
+            ],
+            ..record(0, "it is slow")
+        };
+        let style = Style { events: true, ..BARE };
+        let answers = vec![answer(vec![about], vec![event, record(7, "of nothing")])];
+        let lines = "shop Warning BackOff Pod/web: it is slow\n- - - -/-: of nothing\n";
+        assert_eq!(printed(style, answers), lines);
     }
 
     #[test]
