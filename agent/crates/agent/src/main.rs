@@ -24,7 +24,7 @@ use crate::config::{ConfigError, Log};
 /// sysexits.h: the command was used incorrectly.
 const EX_USAGE: u8 = 64;
 
-/// Ships what happens on a Kubernetes node: container logs, exactly, and metrics.
+/// Ships what happens on a Kubernetes node: container logs, exactly, metrics, and the events of the cluster.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
