@@ -109,10 +109,7 @@ impl Writer {
 
     /// Puts what is at hand into the lane, however long that takes.
     async fn flush(&self, batch: &mut Batch) {
-        let (frame, reached) = match self.frame(batch) {
-            (Some(frame), reached) => (frame, reached),
-            (None, _) => return,
-        };
+        let (Some(frame), reached) = self.frame(batch) else { return };
         let records = frame.records;
         let number = self.put(frame).await;
         self.sent.inc_by(records);
