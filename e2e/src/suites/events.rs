@@ -40,11 +40,10 @@ const CHANGED: u64 = 10;
 const SOON: Duration = Duration::from_secs(180);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn total() -> Result<u64> {
-    match std::env::var("HAWSEPIPE_E2E_EVENTS") {
-        Ok(text) => text.parse().context("HAWSEPIPE_E2E_EVENTS is a number of events"),
-        Err(_) => Ok(TOTAL),
-    }
+/// As many as the environment asks for.
+fn asked() -> Result<Option<u64>> {
+    let asked = std::env::var("HAWSEPIPE_E2E_EVENTS").ok().map(|text| text.parse());
+    asked.transpose().context("HAWSEPIPE_E2E_EVENTS is a number of events")
 }
 
 fn in_deployment(cluster: &Cluster) -> Result<()> {
@@ -55,14 +54,13 @@ fn in_deployment(cluster: &Cluster) -> Result<()> {
     });
     let affinity =
         json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
-    every_event_arrives(
-        cluster,
-        &json!({"runIn": "deployment", "replicas": 2, "affinity": affinity}),
-    )
+    let run = json!({"runIn": "deployment", "replicas": 2, "affinity": affinity});
+    // The power is cut below, where it takes node and leader at once.
+    every_event_arrives(cluster, &run, asked()?.is_some())
 }
 
 fn in_daemonset(cluster: &Cluster) -> Result<()> {
-    every_event_arrives(cluster, &json!({"runIn": "daemonset"}))
+    every_event_arrives(cluster, &json!({"runIn": "daemonset"}), true)
 }
 
 /// The release with a second destination that keeps events. It is uninstalled after that: others take what they find.
@@ -94,9 +92,9 @@ impl Drop for Kept<'_> {
     }
 }
 
-fn every_event_arrives(cluster: &Cluster, run: &Value) -> Result<()> {
+fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()> {
     let second = cluster.second_node()?;
-    let total = total()?;
+    let total = asked()?.unwrap_or(TOTAL);
     let kept = Kept::install(cluster, run)?;
     let namespace = Namespace::create(cluster, "events")?;
     wait::until("a leader", SOON, SECOND, || leader(cluster).map(Some))?;
@@ -109,15 +107,19 @@ fn every_event_arrives(cluster: &Cluster, run: &Value) -> Result<()> {
         Ok((!kept.sink.events(&namespace.name)?.is_empty()).then_some(()))
     })?;
 
-    let (made, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (made, over) = (Made::default(), AtomicBool::new(false));
     let leaders = thread::scope(|scope| {
         let leaders = scope.spawn(|| watch_lease(cluster, &over));
-        let making = scope.spawn(|| make(cluster, &namespace.name, total, &made));
-        let tormented = torment(cluster, second, total, &made);
-        let made = making.join().unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
+        let making = scope.spawn(|| {
+            let result = make(cluster, &namespace.name, total, &made);
+            made.ended.store(true, Ordering::Relaxed);
+            result
+        });
+        let tormented = torment(cluster, power.then_some(second), total, &made);
+        let result = making.join().unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
         over.store(true, Ordering::Relaxed);
         let leaders = leaders.join().unwrap_or_default();
-        tormented.and(made.context("making events")).map(|()| leaders)
+        tormented.and(result.context("making events")).map(|()| leaders)
     })?;
     for number in 1..=CHANGED {
         let (name, patch) = (name("e", number), r#"{"count": 2}"#);
@@ -193,10 +195,12 @@ fn check_a_record(sink: &Sink, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends the leader in every way that there is, spread over the time in which events are made.
-fn torment(cluster: &Cluster, second: &str, total: u64, made: &AtomicU64) -> Result<()> {
+/// Ends the leader in every way that there is, spread over the time in which events are made. `second`: the node whose power
+/// is cut, too.
+fn torment(cluster: &Cluster, second: Option<&str>, total: u64, made: &Made) -> Result<()> {
     let until = |part: u64| {
-        while made.load(Ordering::Relaxed) < total * part / 10 {
+        let there = || made.events.load(Ordering::Relaxed) >= total * part / 10;
+        while !there() && !made.ended.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(200));
         }
     };
@@ -206,16 +210,19 @@ fn torment(cluster: &Cluster, second: &str, total: u64, made: &AtomicU64) -> Res
     cluster.stop_api_server()?;
     thread::sleep(Duration::from_secs(8));
     cluster.start_api_server()?;
-    until(5);
-    // The one whose power is cut must lead.
-    while leader(cluster)?.1 != second {
-        kill_leader(cluster).context("killing the leader")?;
+    if let Some(second) = second {
+        until(5);
+        // The one whose power is cut must lead.
+        while wait::until("a leader", SOON, SECOND, || leader(cluster).map(Some))?.1 != second {
+            kill_leader(cluster).context("killing the leader")?;
+        }
+        cluster.cut_power()?;
+        let another = another_leads(cluster, second).context("after the power cut");
+        cluster.restore_power()?;
+        another?;
     }
-    cluster.cut_power()?;
-    another_leads(cluster, second).context("after the power cut")?;
-    cluster.restore_power()?;
     until(9);
-    kill_leader(cluster).context("killing the leader again").map(drop)
+    kill_leader(cluster).context("killing the leader again")
 }
 
 /// Kills the leader's process and waits until another one leads.
@@ -276,6 +283,13 @@ fn watch_lease(cluster: &Cluster, over: &AtomicBool) -> Vec<Term> {
     terms
 }
 
+/// How many events were made, and whether that is all.
+#[derive(Default)]
+struct Made {
+    events: AtomicU64,
+    ended: AtomicBool,
+}
+
 /// From when a leader was last seen to be there until another one was.
 fn without_a_leader(terms: &[Term]) -> Duration {
     let gaps = terms.windows(2).map(|pair| pair[1].first.duration_since(pair[0].last));
@@ -287,7 +301,7 @@ fn name(prefix: &str, number: u64) -> String {
 }
 
 /// Makes events, so many a second; the API server may be away for a while.
-fn make(cluster: &Cluster, namespace: &str, total: u64, made: &AtomicU64) -> Result<()> {
+fn make(cluster: &Cluster, namespace: &str, total: u64, made: &Made) -> Result<()> {
     let mut due = Instant::now();
     let numbers: Vec<u64> = (1..=total).collect();
     for numbers in numbers.chunks(RATE as usize) {
@@ -297,7 +311,7 @@ fn make(cluster: &Cluster, namespace: &str, total: u64, made: &AtomicU64) -> Res
         wait::until("events to be made", SOON, SECOND, || {
             create(cluster, namespace, "e", numbers, time).map(Some)
         })?;
-        made.fetch_add(numbers.len() as u64, Ordering::Relaxed);
+        made.events.fetch_add(numbers.len() as u64, Ordering::Relaxed);
     }
     Ok(())
 }
