@@ -167,7 +167,73 @@ fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()
         leaders.len(),
         without_a_leader(&leaders).as_secs_f64()
     );
-    check_a_record(&kept.sink, &namespace.name)
+    check_a_record(&kept.sink, &namespace.name)?;
+    odd_events(cluster, &kept.sink, &namespace.name)?;
+    edited_lease(cluster, &kept.sink, &namespace.name)
+}
+
+/// Events that nobody expects arrive as far as they can.
+fn odd_events(cluster: &Cluster, sink: &Sink, namespace: &str) -> Result<()> {
+    const LONG: usize = 1_200_000;
+    let about = json!({"kind": "Pod", "name": "subject", "namespace": namespace});
+    let event = |name: &str, about: &Value, message: &str, time: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": name},
+            "involvedObject": about, "message": message, "reason": "Odd", "type": "Odd",
+            "firstTimestamp": time, "lastTimestamp": time,
+        })
+    };
+    let now = "2026-01-01T00:00:00Z";
+    let long = event("odd-long", &about, &"x".repeat(LONG), now);
+    let future = event("odd-future", &about, "odd from the future", "2040-01-01T00:00:00Z");
+    // Without an object it belongs to this namespace (the API server's validation of events).
+    let nothing = event("odd-nothing", &json!({}), "odd about nothing", now);
+    for (event, namespace) in [(&long, namespace), (&future, namespace), (&nothing, "default")] {
+        let mut create = cluster.kubectl_command();
+        create.args(["create", "-n", namespace, "-f", "-"]);
+        cmd::with_input(&mut create, event.to_string().as_bytes())?;
+    }
+    let found = wait::until("the odd events", SOON, SECOND, || {
+        let mut found = sink.events(namespace)?;
+        found.extend(sink.events("default")?);
+        found.retain(|event| event.text("k8s.event.reason") == "Odd");
+        Ok((found.len() >= 3).then_some(found))
+    });
+    cluster.kubectl(&["delete", "event", "odd-nothing", "-n", "default"])?;
+    let found = found?;
+    let of = |name: &str| {
+        found.iter().find(|event| event.text("k8s.event.name") == name).context("an odd event")
+    };
+    let cut = of("odd-long")?;
+    ensure!(cut.body.len() == 1 << 20, "{} bytes of the long one", cut.body.len());
+    ensure!(cut.text("hawsepipe.log.original_bytes") == LONG.to_string(), "it is not marked");
+    ensure!(of("odd-future")?.body == "odd from the future");
+    let nothing = of("odd-nothing")?;
+    let about = nothing.resource.get("k8s.namespace.name").map(text);
+    ensure!(about.as_deref() == Some("default"), "{nothing:?}");
+    Ok(())
+}
+
+/// Somebody writes another name on the Lease, and then deletes it.
+fn edited_lease(cluster: &Cluster, sink: &Sink, namespace: &str) -> Result<()> {
+    let arrives = |prefix: &str| {
+        create(cluster, namespace, prefix, &[0], jiff::Timestamp::now())?;
+        let body = format!("{prefix} 0");
+        wait::until("an event", SOON, SECOND, || {
+            let events = sink.events(namespace)?;
+            Ok(events.iter().any(|event| event.body == body).then_some(()))
+        })
+    };
+    let patch = r#"{"spec": {"holderIdentity": "somebody"}}"#;
+    let lease = ["lease", RELEASE, "-n", NAMESPACE];
+    cluster.kubectl(&[&["patch"], &lease[..], &["--type=merge", "-p", patch]].concat())?;
+    arrives("edited").context("after somebody's name stood on the Lease")?;
+    cluster.kubectl(&[&["delete"], &lease[..]].concat())?;
+    arrives("deleted").context("after the Lease was deleted")?;
+    wait::until("the Lease with its progress", SOON, SECOND, || {
+        let lease = cluster.get(&lease)?;
+        Ok((!lease["metadata"]["annotations"]["hawsepipe.dev/progress"].is_null()).then_some(()))
+    })
 }
 
 /// What a record says, beside what the API server says of the same event.
