@@ -54,7 +54,11 @@ fn in_deployment(cluster: &Cluster) -> Result<()> {
     });
     let affinity =
         json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
-    let run = json!({"runIn": "deployment", "replicas": 2, "affinity": affinity});
+    // The second node is for those alone who ask for it.
+    let tolerations = json!([{"operator": "Exists"}]);
+    let run = json!({
+        "runIn": "deployment", "replicas": 2, "affinity": affinity, "tolerations": tolerations,
+    });
     // The power is cut below, where it takes node and leader at once.
     every_event_arrives(cluster, &run, asked()?.is_some())
 }
