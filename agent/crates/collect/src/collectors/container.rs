@@ -5,6 +5,7 @@ use std::time::Instant;
 use hawsepipe_host::cgroup::{ContainerCgroup, DeviceIo, IoStats};
 use hawsepipe_host::diskstats::{self, Disks};
 use hawsepipe_host::pressure::PressureKind;
+use hawsepipe_host::vmstat;
 
 use crate::collector::{Collect, CollectError, Collector, Need};
 use crate::kubelet::{Of, stand_in};
@@ -20,7 +21,7 @@ pub(crate) static COLLECTOR: Collector = Collector {
             `container.id`, and the pods' sandboxes are told of too. Up to `container.uptime` the names are those of \
             the Collector's kubeletstats receiver, `k8s.container.restarts` of its k8s_cluster receiver, \
             `container.cpu.throttling_data.*` and `container.pids.count` of its docker_stats receiver",
-    reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats"],
+    reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats", "/proc/vmstat"],
     needs: &[Need::Proc, Need::Sys],
     default: true,
     metrics: METRICS,
@@ -127,6 +128,8 @@ struct At<'a> {
     tick: &'a Tick,
     pods: &'a Pods,
     node: Capacity,
+    /// How many processes were killed on the host because memory ran out.
+    oom_kills: Option<u64>,
     pod: &'a Pod,
     /// When the first container of the pod was seen.
     eldest: Instant,
@@ -139,12 +142,15 @@ impl Collect for Containers {
             Err(error) => return Err(stand_in(&NAMES, &Of::Containers, error, tick, out)),
         };
         let node = NAMES.capacity(tick, out)?;
+        // Before any control group's own number is read.
+        let host = out.wants(&OOM_KILLS).then(|| tick.read(vmstat::read).ok()).flatten();
+        let oom_kills = host.and_then(|host| host.oom_kills());
         self.book.begin();
         for pod in &pods.pods {
             let containers = pod.cgroup.containers.iter();
             let seen = containers.map(|container| self.book.see(&container.id).first_seen);
             let Some(eldest) = seen.min() else { continue };
-            let at = At { tick, pods: &pods, node, pod, eldest };
+            let at = At { tick, pods: &pods, node, oom_kills, pod, eldest };
             for container in &pod.cgroup.containers {
                 match self.tell(&at, container, out) {
                     Ok(()) => {}
@@ -172,11 +178,13 @@ impl Containers {
         let Some(about) = about.cloned() else { return Ok(()) };
         // All of it before any of it is put out: of a container that ends meanwhile nothing is told.
         let (cgroups, path) = (&at.pods.cgroups, &container.path);
-        let cpu = there(cgroups.cpu(path))?;
+        let cpu = there(entry.cpu(cgroups, path))?;
         let mut usage = NAMES.read(cgroups, path, entry, out)?;
         usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
-        let kills = if out.wants(&OOM_KILLS) { there(cgroups.oom_kills(path))? } else { None };
+        let kills = || there(cgroups.oom_kills(path));
+        let kills =
+            if out.wants(&OOM_KILLS) { entry.oom_kills(at.oom_kills, kills)? } else { None };
         let operations = out.wants(&DISK_OPERATIONS);
         let wants_io = out.wants(&DISK) || operations;
         let io = if wants_io { there(cgroups.io(path, operations))? } else { None };
