@@ -286,7 +286,12 @@ impl Entry {
         &mut self,
         read: impl FnOnce() -> Result<Option<u64>, ReadError>,
     ) -> Result<Option<u64>, ReadError> {
-        self.memory_limit.get(read)
+        if let Some(limit) = self.memory_limit.known() {
+            return Ok(*limit);
+        }
+        let limit = read()?;
+        self.memory_limit.keep(limit);
+        Ok(limit)
     }
 
     /// CPU time and throttling. What has no limit is not throttled, and is not read for it.
@@ -298,16 +303,16 @@ impl Entry {
         cgroups: &Cgroups,
         path: &CgroupPath,
     ) -> Result<CpuStats, ReadError> {
-        let still = self.unthrottled.get(|| {
-            if cgroups.may_be_throttled(path)? {
-                return Ok(None);
+        match self.unthrottled.known() {
+            Some(Some(still)) => Ok(CpuStats { usage_ns: cgroups.cpu_time(path)?, ..*still }),
+            Some(None) => cgroups.cpu(path),
+            None => {
+                // In this order: a limit may be taken away at any time.
+                let limited = cgroups.may_be_throttled(path)?;
+                let cpu = cgroups.cpu(path)?;
+                self.unthrottled.keep((!limited).then_some(cpu));
+                Ok(cpu)
             }
-            // Only now: a limit may just have been taken away.
-            cgroups.cpu(path).map(Some)
-        })?;
-        match still {
-            None => cgroups.cpu(path),
-            Some(still) => Ok(CpuStats { usage_ns: cgroups.cpu_time(path)?, ..still }),
         }
     }
 
@@ -331,17 +336,16 @@ impl Entry {
     }
 }
 
-impl<T: Clone> Seldom<T> {
-    /// As it was, or read anew once that is long ago.
-    fn get(&mut self, read: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
-        match &self.0 {
-            Some((known, at)) if at.elapsed() < LIMITS_EVERY => Ok(known.clone()),
-            _ => {
-                let new = read()?;
-                self.0 = Some((new.clone(), Instant::now()));
-                Ok(new)
-            }
-        }
+impl<T> Seldom<T> {
+    /// What was read, unless that is long ago.
+    fn known(&self) -> Option<&T> {
+        let known = self.0.as_ref().filter(|(_, at)| at.elapsed() < LIMITS_EVERY);
+        known.map(|(value, _)| value)
+    }
+
+    /// It was read now.
+    fn keep(&mut self, value: T) {
+        self.0 = Some((value, Instant::now()));
     }
 }
 
