@@ -1,6 +1,7 @@
 //! The kubelet of this node, as far as it is asked for numbers.
 //!
-//! In: `/stats/summary` of the kubelet's own port. Out: a [`Summary`], or a [`KubeletError`] that says what to do.
+//! In: `/stats/summary` of the kubelet's own port, and `/metrics/cadvisor` if asked for. Out: a [`Summary`], a
+//! [`Cadvisor`], or a [`KubeletError`] that says what to do.
 //! Always: an answer is waited for no longer than [`ANSWER_WITHIN`], and no more than [`LONGEST`] of it is read; the
 //! token is read again for every request, and is sent to nobody whose certificate does not verify unless the
 //! configuration says so.
@@ -9,6 +10,7 @@
 //! else one that it signed itself. So the cluster's CA is trusted, and `caFile` with it; only where the configuration
 //! allows it a certificate that neither vouches for is taken, and that is said.
 
+mod cadvisor;
 mod connection;
 mod error;
 mod summary;
@@ -22,7 +24,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use self::connection::{Connection, Endpoint};
+pub use self::cadvisor::{Cadvisor, CadvisorContainer, DiskIo};
+use self::connection::{Connection, Endpoint, Take};
 pub use self::error::KubeletError;
 pub use self::summary::{
     ContainerStats, CpuStats, FsStats, MemoryStats, NetworkStats, NodeStats, PodRef, PodStats,
@@ -33,7 +36,8 @@ use crate::index::PodIndex;
 /// How long an answer may take: on a full and busy node the kubelet needs seconds.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest answer. A pod has some 10 KiB, a node at the most some hundreds of pods.
+/// The longest answer. A pod has some 10 KiB in the summary and 100 KiB in cAdvisor's metrics, a node at the most some
+/// hundreds of pods.
 pub const LONGEST: usize = 64 << 20;
 
 /// Where a pod's ServiceAccount is mounted.
@@ -42,13 +46,34 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Where the kubelet listens unless the node says otherwise.
 const PORT: u16 = 10250;
 
+/// A page of the kubelet's.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    path: &'static str,
+    /// What it is written in.
+    form: &'static str,
+    /// What the kubelet wants its reader to be granted (`pkg/kubelet/server/auth.go`).
+    right: &'static str,
+}
+
+const SUMMARY: Page =
+    Page { path: "/stats/summary", form: "application/json", right: "nodes/stats" };
+const CADVISOR: Page =
+    Page { path: "/metrics/cadvisor", form: "text/plain", right: "nodes/metrics" };
+
 /// What is asked, and how.
-pub trait SummarySource: Send + Sync {
+pub trait KubeletSource: Send + Sync {
     /// What the kubelet says now. It is waited for on the thread of whoever asks, which is none of the async ones.
     ///
     /// # Errors
     /// [`KubeletError`], for a person.
     fn summary(&self) -> Result<Summary, KubeletError>;
+
+    /// What it counts of containers beyond that.
+    ///
+    /// # Errors
+    /// [`KubeletError`], for a person.
+    fn cadvisor(&self) -> Result<Cadvisor, KubeletError>;
 }
 
 /// What the configuration's `metrics.kubelet` says.
@@ -121,34 +146,45 @@ impl Kubelet {
     /// # Errors
     /// [`KubeletError`], for a person.
     pub async fn fetch(&self) -> Result<Summary, KubeletError> {
-        let answer = timeout(ANSWER_WITHIN, self.get("/stats/summary")).await;
-        let bytes = answer.map_err(|_elapsed| KubeletError::Silent { limit: ANSWER_WITHIN })??;
-        Summary::parse(&bytes)
+        Summary::parse(&self.get::<Vec<u8>>(SUMMARY).await?)
     }
 
-    async fn get(&self, path: &str) -> Result<Vec<u8>, KubeletError> {
+    /// Asks for `/metrics/cadvisor`.
+    ///
+    /// # Errors
+    /// [`KubeletError`], for a person.
+    pub async fn fetch_cadvisor(&self) -> Result<Cadvisor, KubeletError> {
+        self.get::<cadvisor::Reader>(CADVISOR).await?.finish()
+    }
+
+    async fn get<T: Take>(&self, page: Page) -> Result<T, KubeletError> {
+        let answer = timeout(ANSWER_WITHIN, self.ask(page)).await;
+        answer.map_err(|_elapsed| KubeletError::Silent { limit: ANSWER_WITHIN })?
+    }
+
+    async fn ask<T: Take>(&self, page: Page) -> Result<T, KubeletError> {
         let endpoint = self.endpoint()?;
         let token = if endpoint.tls { Some(self.token()?) } else { None };
         // Who is cut off by the time limit takes it along.
         let kept = self.connection.lock().take();
         if let Some(mut connection) = kept.filter(|kept| kept.goes_to(&endpoint)) {
-            match connection.get(path, token.as_deref()).await {
+            match connection.get(page, token.as_deref()).await {
                 // It was closed while nobody asked.
                 Err(KubeletError::Unreachable { .. }) => {}
                 answer => return self.keep(connection, answer),
             }
         }
         let mut connection = self.connect(&endpoint).await?;
-        let answer = connection.get(path, token.as_deref()).await;
+        let answer = connection.get(page, token.as_deref()).await;
         self.keep(connection, answer)
     }
 
     /// Keeps the connection for the next time, if what it gave was read to its end.
-    fn keep(
+    fn keep<T>(
         &self,
         connection: Connection,
-        answer: Result<Vec<u8>, KubeletError>,
-    ) -> Result<Vec<u8>, KubeletError> {
+        answer: Result<T, KubeletError>,
+    ) -> Result<T, KubeletError> {
         if answer.is_ok() {
             *self.connection.lock() = Some(connection);
         }
@@ -193,8 +229,12 @@ impl Kubelet {
     }
 }
 
-impl SummarySource for Kubelet {
+impl KubeletSource for Kubelet {
     fn summary(&self) -> Result<Summary, KubeletError> {
         self.runtime.block_on(self.fetch())
+    }
+
+    fn cadvisor(&self) -> Result<Cadvisor, KubeletError> {
+        self.runtime.block_on(self.fetch_cadvisor())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hawsepipe_cluster::kubelet::{
-    ANSWER_WITHIN, Kubelet, KubeletError, KubeletSettings, Summary, SummarySource,
+    ANSWER_WITHIN, Kubelet, KubeletError, KubeletSettings, KubeletSource, Summary,
 };
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 
 const SUMMARY: &str = include_str!("fixtures/summary.json");
+const CADVISOR: &str = include_str!("fixtures/cadvisor.txt");
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -211,6 +212,41 @@ async fn what_it_says_is_read_to_the_last_field_and_what_is_null_is_not_there() 
     assert_eq!(pod.volumes[1].pvc_ref.name, "");
     assert_eq!(pod.containers[0].logs.used_bytes, Some(8192));
     assert_eq!((pods[1].containers.len(), &*pods[1].start_time), (0, ""));
+}
+
+#[tokio::test]
+async fn what_its_summary_leaves_out_is_asked_for_over_the_same_connection() {
+    let server = Server::start().await;
+    let kubelet = server.kubelet();
+    kubelet.fetch().await.unwrap();
+    server.says(200, CADVISOR);
+    let counted = kubelet.fetch_cadvisor().await.unwrap();
+    let uid = "3a1f6f0e-7a52-4be0-9a3e-0d5c2f1b7e11";
+    let container = counted.container("shop", "checkout-1", uid, "checkout").unwrap();
+    assert_eq!((container.periods, container.oom_kills), (Some(1200), Some(2)));
+    let requests = server.requests();
+    assert!(requests[1].starts_with("GET /metrics/cadvisor HTTP/1.1\r\n"), "{requests:?}");
+    assert_eq!(server.seen.lock().connections, 1);
+}
+
+#[tokio::test]
+async fn metrics_that_are_none_or_are_refused_say_so() {
+    let server = Server::start().await;
+    let kubelet = server.kubelet();
+    for (status, body, says) in [
+        (403, "Forbidden", "resources [nodes/metrics]"),
+        (401, "", "token"),
+        (200, "<html>", "at /metrics/cadvisor are no metrics"),
+        (200, SUMMARY, "nothing of containers"),
+        (200, "", "nothing of containers"),
+    ] {
+        server.says(status, body);
+        let error = kubelet.fetch_cadvisor().await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    *server.reply.lock() = Reply::CutOff;
+    let error = kubelet.fetch_cadvisor().await.unwrap_err();
+    assert!(matches!(error, KubeletError::Unreachable { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! What the kubelet says of the node, its pods and containers, and who they are.
 //!
 //! In: the kubelet, the [`PodDirectory`](hawsepipe_model::PodDirectory). Out: a [`Summary`], asked for once a tick by
-//! whoever needs it first, and for each pod and container the attributes that it has elsewhere too.
+//! whoever needs it first, a [`Cadvisor`] where the control groups are not seen, and for each pod and container the
+//! attributes that it has elsewhere too.
 
 use std::sync::Arc;
 
 use hawsepipe_cluster::kubelet::{
-    ContainerStats, CpuStats, KubeletError, MemoryStats, PodStats, Summary, SwapStats,
+    Cadvisor, CadvisorContainer, ContainerStats, CpuStats, KubeletError, KubeletSource,
+    MemoryStats, PodStats, Summary, SwapStats,
 };
 use hawsepipe_model::{Attributes, PodMeta, Resources};
 use jiff::Timestamp;
@@ -23,10 +25,22 @@ use crate::usage::{Names, Usage};
 /// # Errors
 /// When there is none, and when it does not answer as it should.
 pub(crate) fn read(sources: &Sources) -> Result<Summary, CollectError> {
+    ask(sources, |kubelet| kubelet.summary())
+}
+
+/// Asks the kubelet for what its summary leaves out.
+fn read_cadvisor(sources: &Sources) -> Result<Cadvisor, CollectError> {
+    ask(sources, |kubelet| kubelet.cadvisor())
+}
+
+fn ask<T>(
+    sources: &Sources,
+    what: impl FnOnce(&dyn KubeletSource) -> Result<T, KubeletError>,
+) -> Result<T, CollectError> {
     let Some(kubelet) = &sources.kubelet else {
         return Err(CollectError::Unavailable("no kubelet is known here".to_owned()));
     };
-    kubelet.summary().map_err(|error| match error {
+    what(&**kubelet).map_err(|error| match error {
         KubeletError::Untrusted { .. } => CollectError::Unavailable(error.to_string()),
         _ => CollectError::Failed(error.to_string()),
     })
@@ -104,9 +118,13 @@ pub(crate) fn usage(cpu: &CpuStats, memory: &MemoryStats, swap: &SwapStats) -> U
     }
 }
 
+/// Puts out what cAdvisor counts of a container.
+pub(crate) type PutCounted = fn(&CadvisorContainer, &mut Points);
+
 /// Whose numbers stand in for those of the control groups.
 pub(crate) enum Of {
-    Containers,
+    /// With what the summary leaves out, if somebody wants it.
+    Containers(Option<PutCounted>),
     Pods,
 }
 
@@ -133,21 +151,38 @@ pub(crate) fn stand_in(
         Ok(node) => node,
         Err(error) => return error,
     };
+    let mut missing = String::new();
+    let counted = match of {
+        Of::Containers(Some(put)) => match tick.ask(read_cadvisor) {
+            Ok(counted) => Some((counted, put)),
+            Err(error) => {
+                missing =
+                    format!(", but for throttling, kills, processes, pressure and I/O: {error}");
+                None
+            }
+        },
+        _ => None,
+    };
     for pod in pods(&summary, tick.sources()) {
+        let told = &pod.stats.pod_ref;
         match of {
             Of::Pods => {
                 let PodStats { cpu, memory, swap, .. } = pod.stats;
                 names.put(&pod.about(), &usage(cpu, memory, swap), node, out);
             }
-            Of::Containers => {
+            Of::Containers(_) => {
                 for container in &pod.stats.containers {
                     let ContainerStats { cpu, memory, swap, .. } = container;
                     names.put(&pod.container(container), &usage(cpu, memory, swap), node, out);
+                    let Some((all, put)) = &counted else { continue };
+                    let name = &container.name;
+                    let of = all.container(&told.namespace, &told.name, &told.uid, name);
+                    of.into_iter().for_each(|of| put(of, out));
                 }
             }
         }
     }
-    CollectError::Unavailable(format!("{reason}; what the kubelet says is told instead"))
+    CollectError::Unavailable(format!("{reason}; what the kubelet says is told instead{missing}"))
 }
 
 /// A time as the kubelet writes it (RFC 3339), in nanoseconds since the epoch.

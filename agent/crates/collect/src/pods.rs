@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use hawsepipe_host::ReadError;
-use hawsepipe_host::cgroup::{CgroupPath, Cgroups, ContainerCgroup, PodCgroup};
+use hawsepipe_host::cgroup::{CgroupPath, Cgroups, ContainerCgroup, CpuStats, PodCgroup};
 use hawsepipe_model::{Attributes, PodMeta, Resources};
 
 use crate::collector::CollectError;
@@ -19,7 +19,7 @@ use crate::tick::{Sources, now_unix_nano};
 /// How long metadata that can be expected is waited for. Until then nothing is told, which loses nothing: counters go
 /// on. Afterwards what the cgroup's path says is told, under another identity.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often limits are read again.
+/// How often limits are read again: a node has hundreds of cgroups, and a limit is set once in their life.
 const LIMITS_EVERY: Duration = Duration::from_secs(60);
 
 /// The pods of the node.
@@ -183,9 +183,17 @@ pub(crate) struct Entry {
     about: Option<About>,
     /// CPU time in nanoseconds, and when it was read.
     cpu: Option<(u64, Instant)>,
-    /// The limit of memory, and when it was read.
-    limit: Option<(Option<u64>, Instant)>,
+    memory_limit: Seldom<Option<u64>>,
+    /// Without a limit of CPU time, what stands still until one is set: how often it was throttled.
+    unthrottled: Seldom<Option<CpuStats>>,
+    /// Processes of it that were killed because memory ran out, as it was read last.
+    oom_kills: Option<u64>,
+    /// How many the host had at the last two readings of that.
+    oom_kills_of_host: [Option<u64>; 2],
 }
+
+/// What changes seldom, and when it was read.
+struct Seldom<T>(Option<(T, Instant)>);
 
 /// Who it is.
 #[derive(Clone)]
@@ -219,7 +227,10 @@ impl Book {
             named: false,
             about: None,
             cpu: None,
-            limit: None,
+            memory_limit: Seldom(None),
+            unthrottled: Seldom(None),
+            oom_kills: None,
+            oom_kills_of_host: [None; 2],
         });
         entry.last_seen = now;
         entry
@@ -275,14 +286,66 @@ impl Entry {
         &mut self,
         read: impl FnOnce() -> Result<Option<u64>, ReadError>,
     ) -> Result<Option<u64>, ReadError> {
-        match self.limit {
-            Some((limit, at)) if at.elapsed() < LIMITS_EVERY => Ok(limit),
-            _ => {
-                let limit = read()?;
-                self.limit = Some((limit, Instant::now()));
-                Ok(limit)
+        if let Some(limit) = self.memory_limit.known() {
+            return Ok(*limit);
+        }
+        let limit = read()?;
+        self.memory_limit.keep(limit);
+        Ok(limit)
+    }
+
+    /// CPU time and throttling. What has no limit is not throttled, and is not read for it.
+    ///
+    /// # Errors
+    /// As [`Cgroups::cpu`].
+    pub(crate) fn cpu(
+        &mut self,
+        cgroups: &Cgroups,
+        path: &CgroupPath,
+    ) -> Result<CpuStats, ReadError> {
+        match self.unthrottled.known() {
+            Some(Some(still)) => Ok(CpuStats { usage_ns: cgroups.cpu_time(path)?, ..*still }),
+            Some(None) => cgroups.cpu(path),
+            None => {
+                // In this order: a limit may be taken away at any time.
+                let limited = cgroups.may_be_throttled(path)?;
+                let cpu = cgroups.cpu(path)?;
+                self.unthrottled.keep((!limited).then_some(cpu));
+                Ok(cpu)
             }
         }
+    }
+
+    /// Processes of it that were killed because memory ran out, by `read` unless the host, of which `host` is the
+    /// number as it was read before, killed none meanwhile. The kernel counts a kill for the host, then for the cgroup
+    /// (`__oom_kill_process` in `mm/oom_kill.c`): a reading may come between the two, so the number of the host has to
+    /// be the same at two readings before it is relied upon.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub(crate) fn oom_kills(
+        &mut self,
+        host: Option<u64>,
+        read: impl FnOnce() -> Result<Option<u64>, ReadError>,
+    ) -> Result<Option<u64>, ReadError> {
+        if host.is_none() || self.oom_kills_of_host != [host; 2] {
+            self.oom_kills = read()?;
+            self.oom_kills_of_host = [host, self.oom_kills_of_host[0]];
+        }
+        Ok(self.oom_kills)
+    }
+}
+
+impl<T> Seldom<T> {
+    /// What was read, unless that is long ago.
+    fn known(&self) -> Option<&T> {
+        let known = self.0.as_ref().filter(|(_, at)| at.elapsed() < LIMITS_EVERY);
+        known.map(|(value, _)| value)
+    }
+
+    /// It was read now.
+    fn keep(&mut self, value: T) {
+        self.0 = Some((value, Instant::now()));
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use hawsepipe_cluster::kubelet::SummarySource;
+use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_host::cgroup::Cgroups;
 use hawsepipe_host::os_release::{self, OsRelease};
 use hawsepipe_host::{HostRoot, ReadError};
@@ -28,7 +28,7 @@ pub struct Sources {
     /// The host's cgroups, once they are found: where they are does not change.
     pub(crate) cgroups: Mutex<Option<Cgroups>>,
     /// The node's kubelet, where there is one.
-    pub(crate) kubelet: Option<Arc<dyn SummarySource>>,
+    pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
     boot: OnceLock<u64>,
     /// The host's distribution, which changes when it boots.
     release: OnceLock<OsRelease>,
@@ -63,7 +63,7 @@ impl Sources {
 
     /// Reads from the same, and from this kubelet.
     #[must_use]
-    pub fn with_kubelet(self, kubelet: Option<Arc<dyn SummarySource>>) -> Self {
+    pub fn with_kubelet(self, kubelet: Option<Arc<dyn KubeletSource>>) -> Self {
         Self { kubelet, ..self }
     }
 

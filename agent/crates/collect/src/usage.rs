@@ -105,8 +105,8 @@ impl Names {
             usage.page_faults = Some(memory.page_faults);
             usage.major_page_faults = Some(memory.major_page_faults);
             if out.wants(self.memory_available) {
-                let limit = entry
-                    .memory_limit(|| Ok(there(cgroups.limits(path))?.and_then(|it| it.memory)))?;
+                let limit =
+                    entry.memory_limit(|| Ok(there(cgroups.memory_limit(path))?.flatten()))?;
                 usage.memory_available =
                     limit.map(|limit| limit.saturating_sub(memory.working_set));
             }

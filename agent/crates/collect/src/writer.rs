@@ -35,17 +35,24 @@ impl Outlet {
     }
 }
 
-/// A request under construction.
+/// A request under construction: what is written in one tick.
 #[derive(Default)]
 pub(crate) struct Writer {
     request: MetricsRequest,
+    /// The node's attributes, as they are and as they are sent. They are asked for once a tick.
+    node: Option<Arc<(Attributes, Vec<u8>)>>,
 }
 
 impl Writer {
     /// Writes the points; what is full on the way is sent.
     pub(crate) fn write(&mut self, points: &Points, sources: &Sources, outlet: &Outlet) {
-        let node = outlet.node(sources);
-        let of_node = encode_entity(&node);
+        let node = self.node.get_or_insert_with(|| {
+            let node = outlet.node(sources);
+            let encoded = encode_entity(&node);
+            Arc::new((node, encoded))
+        });
+        let node = Arc::clone(node);
+        let (node, of_node) = &*node;
         let mut encoded = Vec::new();
         let mut last: Option<View<'_>> = None;
         for point in points.iter() {
@@ -63,7 +70,7 @@ impl Writer {
                 self.send(outlet);
             }
             if full || !same_resource {
-                let resource = if point.resource.is_some() { &encoded } else { &of_node };
+                let resource = if point.resource.is_some() { &encoded } else { of_node };
                 self.request.begin_resource(resource);
             }
             let metric = point.metric;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hawsepipe_cluster::kubelet::{KubeletError, Summary, SummarySource};
+use hawsepipe_cluster::kubelet::{Cadvisor, KubeletError, KubeletSource, Summary};
 use hawsepipe_collect::reading::{Point, Reading, as_f64, read};
 use hawsepipe_collect::{Choice, CollectError, Sources, find};
 use hawsepipe_host::HostRoot;
@@ -91,21 +91,35 @@ fn checkout() -> Known {
 
 /// A kubelet.
 enum Answers {
+    Everything,
+    /// It was not granted more.
     Summary,
     Nothing,
     /// Its certificate is its own.
     Untrusted,
 }
 
-impl SummarySource for Answers {
+impl KubeletSource for Answers {
     fn summary(&self) -> Result<Summary, KubeletError> {
         match self {
-            Self::Summary => {
+            Self::Everything | Self::Summary => {
                 let text = include_str!("../../cluster/tests/fixtures/summary.json");
                 Ok(serde_json::from_str(text).unwrap())
             }
             Self::Nothing => Err(KubeletError::Unauthorized),
             Self::Untrusted => Err(KubeletError::Untrusted { reason: "UnknownIssuer".to_owned() }),
+        }
+    }
+
+    fn cadvisor(&self) -> Result<Cadvisor, KubeletError> {
+        match self {
+            Self::Everything => {
+                Cadvisor::parse(include_bytes!("../../cluster/tests/fixtures/cadvisor.txt"))
+            }
+            _ => Err(KubeletError::Forbidden {
+                right: "nodes/metrics",
+                message: "Forbidden".to_owned(),
+            }),
         }
     }
 }
@@ -452,20 +466,48 @@ fn where_control_groups_cannot_be_read_the_kubelet_stands_in_and_that_is_said() 
         if own {
             host.write("sys/fs/cgroup/cgroup.controllers", "cpu\n");
         }
-        let reading = host.read_with(Answers::Summary, "container");
-        let Some(CollectError::Unavailable(reason)) = &reading.problem else {
-            panic!("{:?}", reading.problem)
-        };
-        assert!(reason.contains("what the kubelet says is told instead"), "{reason}");
-        expect(
-            &series(&about(&reading.points, "container.id", &id("b1"))),
-            &[
-                ("container.cpu.time{}", 12.345_678),
-                ("container.cpu.usage{}", 0.1),
-                ("container.memory.working_set{}", 54_525_952.0),
-                ("k8s.container.cpu_limit_utilization{}", 0.2),
-            ],
-        );
+        let summary = [
+            ("container.cpu.time{}", 12.345_678),
+            ("container.cpu.usage{}", 0.1),
+            ("container.memory.working_set{}", 54_525_952.0),
+            ("k8s.container.cpu_limit_utilization{}", 0.2),
+        ];
+        let counted = [
+            ("container.cpu.throttling_data.periods{}", 1200.0),
+            ("container.cpu.throttling_data.throttled_periods{}", 345.0),
+            ("container.cpu.throttling_data.throttled_time{}", 6_789_012_000.0),
+            ("container.memory.oom_kills{}", 2.0),
+            ("container.pids.count{}", 9.0),
+            ("container.disk.io{nvme0n1,read}", 1_048_576.0),
+            ("container.disk.io{nvme0n1,write}", 4096.0),
+            ("container.disk.operations{nvme0n1,read}", 25.0),
+            ("container.memory.pressure.total{some}", 1_600_000.0),
+            ("container.memory.pressure.total{full}", 800_000.0),
+            ("container.cpu.pressure.total{some}", 800_000.0),
+            ("container.io.pressure.total{full}", 1_200_000.0),
+        ];
+        for granted in [true, false] {
+            let answers = if granted { Answers::Everything } else { Answers::Summary };
+            let reading = host.read_with(answers, "container");
+            let Some(CollectError::Unavailable(reason)) = &reading.problem else {
+                panic!("{:?}", reading.problem)
+            };
+            assert!(reason.contains("what the kubelet says is told instead"), "{reason}");
+            assert_eq!(reason.contains("grant"), !granted, "{reason}");
+            assert!(granted || reason.contains("resources [nodes/metrics]"), "{reason}");
+            let points = about(&reading.points, "container.id", &id("b1"));
+            let start = |point: &&Point| point.metric.instrument != Instrument::Gauge;
+            assert!(points.iter().filter(|it| start(it)).all(|it| it.start_unix_nano > 0));
+            let series = series(&points);
+            expect(&series, &summary);
+            if granted {
+                expect(&series, &counted);
+            } else {
+                assert!(counted.iter().all(|(name, _)| !series.contains_key(*name)), "{series:?}");
+            }
+            let averages = |name: &&String| name.contains("pressure.avg");
+            assert_eq!(series.keys().find(averages), None, "nobody tells them");
+        }
         let reading = host.read_with(Answers::Summary, "pod");
         let pod: Vec<_> = about(&reading.points, "k8s.pod.uid", UID);
         expect(

@@ -2,7 +2,7 @@
 //!
 //! In: the trees as they are mounted, found in `mountinfo`. Out: pods with their containers ([`Cgroups::pods`]), and
 //! what any cgroup used ([`Cgroups::cpu`], [`memory`](Cgroups::memory), [`io`](Cgroups::io), [`pids`](Cgroups::pids),
-//! [`pressure`](Cgroups::pressure), [`limits`](Cgroups::limits)), the same whichever version it comes from. A node has
+//! [`pressure`](Cgroups::pressure)), and how much memory it may use ([`Cgroups::memory_limit`]), the same whichever version it comes from. A node has
 //! hundreds of cgroups and the kernel takes its time for each file: no file is read that was not asked for. What
 //! always holds: a cgroup has one path, in whichever trees it is; each resource is read from the tree that has its
 //! controller, so that a host that has some in version 1 and some in version 2 (systemd's hybrid layout) is nothing
@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use folder::Folder;
 pub use kube::{ContainerCgroup, PodCgroup, Qos};
-pub use stats::{CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats};
+pub use stats::{CpuStats, DeviceIo, IoStats, MemoryStats};
 pub use trees::{CgroupMode, Cgroups};
 
 use crate::error::ReadError;
@@ -121,6 +121,20 @@ impl Cgroups {
         read.map_err(|error| self.told(path, error))
     }
 
+    /// False where a file of its own says that no limit of CPU time is set: until one is, nothing that is counted of
+    /// throttling changes. Only version 1 has its throttling in another file than its CPU time, so only there is this
+    /// worth a reading; elsewhere it is true, and nothing is read.
+    ///
+    /// # Errors
+    /// [`ReadError::Gone`] when the cgroup ended.
+    pub fn may_be_throttled(&self, path: &CgroupPath) -> Result<bool, ReadError> {
+        let Some(folder) = self.v1("cpu", path) else { return Ok(true) };
+        match v1::has_quota(&folder).map_err(|error| self.told(path, error)) {
+            Err(error) if error.is_missing() => Ok(true),
+            read => read,
+        }
+    }
+
     /// Memory.
     ///
     /// # Errors
@@ -176,26 +190,19 @@ impl Cgroups {
         read.map_err(|error| self.told(path, error))
     }
 
-    /// What the cgroup may use at the most. They change seldom.
+    /// How much memory the cgroup may use at the most, in bytes; `None` without a limit of its own: one further up may
+    /// hold it all the same. It changes seldom.
     ///
     /// # Errors
-    /// [`ReadError::Gone`] when the cgroup ended.
-    pub fn limits(&self, path: &CgroupPath) -> Result<Limits, ReadError> {
-        let mut limits = Limits::default();
-        let known =
-            |result: Result<(), ReadError>| match result.map_err(|error| self.told(path, error)) {
-                Err(error) if !error.is_missing() => Err(error),
-                _ => Ok(()),
-            };
-        known(self.place("cpu", path).and_then(|place| match place {
-            Place::V1(folder) => v1::cpu_limit(&folder, &mut limits),
-            Place::V2(folder) => v2::cpu_limit(&folder, &mut limits),
-        }))?;
-        known(self.place("memory", path).and_then(|place| match place {
-            Place::V1(folder) => v1::memory_limit(&folder, &mut limits),
-            Place::V2(folder) => v2::memory_limit(&folder, &mut limits),
-        }))?;
-        Ok(limits)
+    /// [`ReadError::Gone`] when the cgroup ended, [`ReadError::Missing`] when the host does not count memory by cgroup,
+    /// or for the top.
+    pub fn memory_limit(&self, path: &CgroupPath) -> Result<Option<u64>, ReadError> {
+        let read = match self.place("memory", path) {
+            Ok(Place::V1(folder)) => v1::memory_limit(&folder),
+            Ok(Place::V2(folder)) => folder.number("memory.max"),
+            Err(error) => Err(error),
+        };
+        read.map_err(|error| self.told(path, error))
     }
 
     /// For how long the cgroup's threads waited. Only version 2 has it; on a hybrid host it is read there.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hawsepipe_cluster::PodIndex;
-use hawsepipe_cluster::kubelet::{Kubelet, SummarySource};
+use hawsepipe_cluster::kubelet::{Kubelet, KubeletSource};
 use hawsepipe_collect as collect;
 use hawsepipe_model::{FrameSink, PodDirectory, PreferredCodec};
 use hawsepipe_spool::Spool;
@@ -42,7 +42,7 @@ impl Queue<'_> {
         let chosen = chosen?;
         let settings = collect::Settings {
             sources: collect::Sources::new(chosen.host.clone())
-                .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn SummarySource>)),
+                .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn KubeletSource>)),
             choices: chosen.choices.clone(),
             interval: chosen.interval,
             node_name: config.node_name.clone(),

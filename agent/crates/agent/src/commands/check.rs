@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hawsepipe_cluster::Rights;
-use hawsepipe_cluster::kubelet::SummarySource;
+use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::{Choice, CollectError, Need, Sources, reading};
 use tokio::task::spawn_blocking;
 
@@ -166,7 +166,7 @@ async fn check_metrics(metrics: &Metrics, report: &mut Report) -> anyhow::Result
         choices.retain(|choice| !needs(choice));
     }
     let sources = Sources::new(metrics.host.clone())
-        .with_kubelet(kubelet(metrics, None).map(|it| it as Arc<dyn SummarySource>));
+        .with_kubelet(kubelet(metrics, None).map(|it| it as Arc<dyn KubeletSource>));
     let read = spawn_blocking(move || reading::read(sources, &choices, Duration::ZERO)).await?;
     for reading in read {
         let what = format!("metrics.collectors.{}", reading.collector.name);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use hawsepipe_cluster::kubelet::SummarySource;
+use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::reading::{Number, Point, Reading, read};
 use hawsepipe_collect::{Choice, CollectError, Collector, Need, Sources, find, list};
 use hawsepipe_host::HostRoot;
@@ -82,7 +82,7 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
     let (sources, mut choices) = match &args.config {
         Some(path) => match Config::load(path)?.metrics {
             Some(metrics) => {
-                let kubelet = kubelet(&metrics, None).map(|it| it as Arc<dyn SummarySource>);
+                let kubelet = kubelet(&metrics, None).map(|it| it as Arc<dyn KubeletSource>);
                 (Sources::new(metrics.host).with_kubelet(kubelet), metrics.choices)
             }
             None => bail!("{}: metrics.enabled is false: nothing is collected", path.display()),

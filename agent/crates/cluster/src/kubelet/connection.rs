@@ -17,7 +17,19 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::error::beginning;
-use super::{KubeletError, LONGEST};
+use super::{KubeletError, LONGEST, Page};
+
+/// What takes an answer as it arrives.
+pub(super) trait Take: Default + Send {
+    /// The next piece of it.
+    fn take(&mut self, piece: &[u8]);
+}
+
+impl Take for Vec<u8> {
+    fn take(&mut self, piece: &[u8]) {
+        self.extend_from_slice(piece);
+    }
+}
 
 /// Where a kubelet listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,18 +122,18 @@ impl Connection {
         self.endpoint == *endpoint && !self.sender.is_closed()
     }
 
-    pub(super) async fn get(
+    pub(super) async fn get<T: Take>(
         &mut self,
-        path: &str,
+        page: Page,
         token: Option<&str>,
-    ) -> Result<Vec<u8>, KubeletError> {
+    ) -> Result<T, KubeletError> {
         let endpoint = &self.endpoint;
         let mut request = Request::new(Empty::new());
         let odd = || KubeletError::NoEndpoint { endpoint: endpoint.authority() };
-        *request.uri_mut() = path.parse().map_err(|_error| odd())?;
+        *request.uri_mut() = page.path.parse().map_err(|_error| odd())?;
         let host = HeaderValue::try_from(endpoint.authority()).map_err(|_error| odd())?;
         request.headers_mut().insert(HOST, host);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(page.form));
         if let Some(token) = token {
             // A token with a line break in it is none.
             let value = HeaderValue::try_from(format!("Bearer {token}"));
@@ -135,28 +147,31 @@ impl Connection {
         };
         let answer = answer.await.map_err(|error| endpoint.unreachable(&error))?;
         let status = answer.status();
-        let body = body(endpoint, answer.into_body()).await?;
-        match status {
-            StatusCode::OK => Ok(body),
-            StatusCode::UNAUTHORIZED => Err(KubeletError::Unauthorized),
-            StatusCode::FORBIDDEN => Err(KubeletError::Forbidden { message: beginning(&body) }),
-            _ => Err(KubeletError::Refused { status: status.as_u16(), message: beginning(&body) }),
+        if status == StatusCode::OK {
+            return body(endpoint, answer.into_body()).await;
         }
+        let message = beginning(&body::<Vec<u8>>(endpoint, answer.into_body()).await?);
+        Err(match status {
+            StatusCode::UNAUTHORIZED => KubeletError::Unauthorized,
+            StatusCode::FORBIDDEN => KubeletError::Forbidden { right: page.right, message },
+            _ => KubeletError::Refused { status: status.as_u16(), message },
+        })
     }
 }
 
-async fn body(endpoint: &Endpoint, mut body: Incoming) -> Result<Vec<u8>, KubeletError> {
-    let mut bytes = Vec::new();
+async fn body<T: Take>(endpoint: &Endpoint, mut body: Incoming) -> Result<T, KubeletError> {
+    let (mut taken, mut length) = (T::default(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| endpoint.unreachable(&error))?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > LONGEST {
+            length += data.len();
+            if length > LONGEST {
                 return Err(KubeletError::TooLong { limit: LONGEST });
             }
-            bytes.extend_from_slice(&data);
+            taken.take(&data);
         }
     }
-    Ok(bytes)
+    Ok(taken)
 }
 
 #[cfg(test)]

@@ -69,10 +69,12 @@ pub enum KubeletError {
     Unauthorized,
     /// 403.
     #[error(
-        "the kubelet refuses (403: {message}); grant apiGroups [\"\"], resources [nodes/stats], verbs [get] to the \
+        "the kubelet refuses (403: {message}); grant apiGroups [\"\"], resources [{right}], verbs [get] to the \
          ServiceAccount"
     )]
     Forbidden {
+        /// What has to be granted.
+        right: &'static str,
         /// What it says.
         message: String,
     },
@@ -89,6 +91,15 @@ pub enum KubeletError {
         "what the kubelet answers is no summary: {reason}; check that metrics.kubelet.endpoint is a kubelet's"
     )]
     NoSummary {
+        /// Why not.
+        reason: String,
+    },
+    /// The answer is not the metrics of containers.
+    #[error(
+        "what the kubelet answers at /metrics/cadvisor are no metrics: {reason}; check that metrics.kubelet.endpoint \
+         is a kubelet's"
+    )]
+    NoMetrics {
         /// Why not.
         reason: String,
     },

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
+use hawsepipe_cluster::kubelet::{CadvisorContainer, DiskIo};
 use hawsepipe_host::cgroup::{ContainerCgroup, DeviceIo, IoStats};
 use hawsepipe_host::diskstats::{self, Disks};
 use hawsepipe_host::pressure::PressureKind;
+use hawsepipe_host::vmstat;
 
 use crate::collector::{Collect, CollectError, Collector, Need};
 use crate::kubelet::{Of, stand_in};
+use crate::metric::Metric;
 use crate::pods::{self, Book, Pod, Pods, run_attributes, there};
 use crate::points::Points;
 use crate::tick::Tick;
@@ -19,8 +22,10 @@ pub(crate) static COLLECTOR: Collector = Collector {
             attributes that its log records have; without Kubernetes' metadata these are `k8s.pod.uid` and \
             `container.id`, and the pods' sandboxes are told of too. Up to `container.uptime` the names are those of \
             the Collector's kubeletstats receiver, `k8s.container.restarts` of its k8s_cluster receiver, \
-            `container.cpu.throttling_data.*` and `container.pids.count` of its docker_stats receiver",
-    reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats"],
+            `container.cpu.throttling_data.*` and `container.pids.count` of its docker_stats receiver. Where the \
+            control groups of pods are not seen, the kubelet's numbers are told: those of `/stats/summary`, and where \
+            `nodes/metrics` is granted too those of `/metrics/cadvisor`",
+    reads: &["/sys/fs/cgroup", "/proc/1/mountinfo", "/proc/diskstats", "/proc/vmstat"],
     needs: &[Need::Proc, Need::Sys],
     default: true,
     metrics: METRICS,
@@ -127,6 +132,8 @@ struct At<'a> {
     tick: &'a Tick,
     pods: &'a Pods,
     node: Capacity,
+    /// How many processes were killed on the host because memory ran out.
+    oom_kills: Option<u64>,
     pod: &'a Pod,
     /// When the first container of the pod was seen.
     eldest: Instant,
@@ -136,15 +143,22 @@ impl Collect for Containers {
     fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError> {
         let pods = match tick.ask(pods::read) {
             Ok(pods) => pods,
-            Err(error) => return Err(stand_in(&NAMES, &Of::Containers, error, tick, out)),
+            Err(error) => {
+                let wanted = COUNTED.iter().any(|metric| out.wants(metric));
+                let of = Of::Containers(wanted.then_some(put_counted));
+                return Err(stand_in(&NAMES, &of, error, tick, out));
+            }
         };
         let node = NAMES.capacity(tick, out)?;
+        // Before any control group's own number is read.
+        let host = out.wants(&OOM_KILLS).then(|| tick.read(vmstat::read).ok()).flatten();
+        let oom_kills = host.and_then(|host| host.oom_kills());
         self.book.begin();
         for pod in &pods.pods {
             let containers = pod.cgroup.containers.iter();
             let seen = containers.map(|container| self.book.see(&container.id).first_seen);
             let Some(eldest) = seen.min() else { continue };
-            let at = At { tick, pods: &pods, node, pod, eldest };
+            let at = At { tick, pods: &pods, node, oom_kills, pod, eldest };
             for container in &pod.cgroup.containers {
                 match self.tell(&at, container, out) {
                     Ok(()) => {}
@@ -172,22 +186,21 @@ impl Containers {
         let Some(about) = about.cloned() else { return Ok(()) };
         // All of it before any of it is put out: of a container that ends meanwhile nothing is told.
         let (cgroups, path) = (&at.pods.cgroups, &container.path);
-        let cpu = there(cgroups.cpu(path))?;
+        let cpu = there(entry.cpu(cgroups, path))?;
         let mut usage = NAMES.read(cgroups, path, entry, out)?;
         usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
-        let kills = if out.wants(&OOM_KILLS) { there(cgroups.oom_kills(path))? } else { None };
+        let kills = || there(cgroups.oom_kills(path));
+        let kills =
+            if out.wants(&OOM_KILLS) { entry.oom_kills(at.oom_kills, kills)? } else { None };
         let operations = out.wants(&DISK_OPERATIONS);
         let wants_io = out.wants(&DISK) || operations;
         let io = if wants_io { there(cgroups.io(path, operations))? } else { None };
         NAMES.put(&about, &usage, at.node, out);
         let run = at.pod.meta.as_ref().and_then(|meta| meta.run(&container.id));
         out.metric(&RESTARTS).maybe(run.and_then(|(_, of, _)| of.restarts.map(u64::from)), &[]);
-        // Without a limit there are no periods.
-        if let Some(cpu) = cpu.filter(|cpu| cpu.periods.is_some_and(|periods| periods > 0)) {
-            out.metric(&PERIODS).maybe(cpu.periods, &[]);
-            out.metric(&THROTTLED_PERIODS).maybe(cpu.throttled_periods, &[]);
-            out.metric(&THROTTLED_TIME).maybe(cpu.throttled_ns, &[]);
+        if let Some(cpu) = cpu {
+            put_throttling(cpu.periods, cpu.throttled_periods, cpu.throttled_ns, out);
         }
         out.metric(&OOM_KILLS).maybe(kills, &[]);
         if let Some(io) = io.filter(|io| !io.devices.is_empty()) {
@@ -211,22 +224,75 @@ fn tell_of_those_that_wait(pod: &Pod, out: &mut Points) {
     }
 }
 
-fn put_io(io: &IoStats, disks: Option<&Disks>, out: &mut Points) {
+fn put_io(of: &IoStats, disks: Option<&Disks>, out: &mut Points) {
     let name = |device: &DeviceIo| {
         let mut known = disks.into_iter().flat_map(|disks| &disks.disks);
         let known = known.find(|disk| (disk.major, disk.minor) == (device.major, device.minor));
         // As the kernel writes it where it has no name.
         known.map_or_else(|| format!("{}:{}", device.major, device.minor), |it| it.name.to_string())
     };
-    let names: Vec<_> = io.devices.iter().map(name).collect();
+    let names: Vec<_> = of.devices.iter().map(name).collect();
+    let io = |device: &DeviceIo| DiskIo {
+        read_bytes: Some(device.read_bytes),
+        write_bytes: Some(device.write_bytes),
+        reads: Some(device.read_operations),
+        writes: Some(device.write_operations),
+    };
+    let all = of.devices.iter().map(io);
+    put_disks(names.iter().map(String::as_str).zip(all), out);
+}
+
+fn put_disks<'a>(disks: impl Iterator<Item = (&'a str, DiskIo)> + Clone, out: &mut Points) {
     let mut bytes = out.metric(&DISK);
-    for (device, name) in io.devices.iter().zip(&names) {
-        bytes.push(device.read_bytes, &[name, "read"]);
-        bytes.push(device.write_bytes, &[name, "write"]);
+    for (name, io) in disks.clone() {
+        bytes.maybe(io.read_bytes, &[name, "read"]);
+        bytes.maybe(io.write_bytes, &[name, "write"]);
     }
     let mut operations = out.metric(&DISK_OPERATIONS);
-    for (device, name) in io.devices.iter().zip(&names) {
-        operations.push(device.read_operations, &[name, "read"]);
-        operations.push(device.write_operations, &[name, "write"]);
+    for (name, io) in disks {
+        operations.maybe(io.reads, &[name, "read"]);
+        operations.maybe(io.writes, &[name, "write"]);
     }
+}
+
+fn put_throttling(
+    periods: Option<u64>,
+    throttled: Option<u64>,
+    time_ns: Option<u64>,
+    out: &mut Points,
+) {
+    // Without a limit there are no periods.
+    if periods.is_some_and(|periods| periods > 0) {
+        out.metric(&PERIODS).maybe(periods, &[]);
+        out.metric(&THROTTLED_PERIODS).maybe(throttled, &[]);
+        out.metric(&THROTTLED_TIME).maybe(time_ns, &[]);
+    }
+}
+
+/// What cAdvisor counts and the kubelet's summary does not tell.
+static COUNTED: [&Metric; 10] = [
+    &PERIODS,
+    &THROTTLED_PERIODS,
+    &THROTTLED_TIME,
+    &OOM_KILLS,
+    &PIDS,
+    &CPU_PRESSURE_TOTAL,
+    &MEMORY_PRESSURE_TOTAL,
+    &IO_PRESSURE_TOTAL,
+    &DISK,
+    &DISK_OPERATIONS,
+];
+
+fn put_counted(counted: &CadvisorContainer, out: &mut Points) {
+    let CadvisorContainer { periods, throttled_periods, throttled_ns, .. } = *counted;
+    put_throttling(periods, throttled_periods, throttled_ns, out);
+    out.metric(&OOM_KILLS).maybe(counted.oom_kills, &[]);
+    out.metric(&PIDS).maybe(counted.threads, &[]);
+    let totals = NAMES.pressure.iter().map(|(_, _, total)| *total);
+    for ((total, waiting), stalled) in totals.zip(counted.waiting_ns).zip(counted.stalled_ns) {
+        let mut series = out.metric(total);
+        series.maybe(waiting, &["some"]);
+        series.maybe(stalled, &["full"]);
+    }
+    put_disks(counted.disks.iter().map(|(name, io)| (&**name, *io)), out);
 }

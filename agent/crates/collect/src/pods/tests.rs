@@ -245,6 +245,97 @@ fn a_control_group_that_ends_between_list_and_read_is_no_error_and_is_not_told_o
 }
 
 #[test]
+fn kills_of_a_container_are_read_when_it_is_new_and_twice_after_the_host_counted_one() {
+    const KILLS: &str = "container.memory.oom_kills";
+    let mut node = Node::new();
+    let vmstat = node.folder.path().join("proc/vmstat");
+    fs::create_dir_all(vmstat.parent().unwrap()).unwrap();
+    let on_host =
+        |kills: u64| fs::write(&vmstat, format!("pgfault 1\noom_kill {kills}\n")).unwrap();
+    let of = |node: &Node, id: char, kills: u64| {
+        fs::write(node.path(id).join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+    };
+    let kills = |node: &mut Node, id: &str| node.tick(KILLS)[id].0;
+    for id in ['a', 'b'] {
+        node.uses(id, 1);
+    }
+    node.named(&[("main", 0, 'a', 1000), ("side", 0, 'b', 1000), ("new", 0, 'c', 1000)]);
+    of(&node, 'b', 0);
+    for (host, group, told, why) in [
+        (7, 1, 1.0, "it is new"),
+        (7, 2, 2.0, "the first reading may have come between the kernel's two"),
+        (7, 3, 2.0, "no file is read: nobody was killed"),
+        (8, 4, 4.0, "somebody was killed"),
+        (8, 5, 5.0, "that reading may have come too early as well"),
+        (8, 6, 5.0, "no file is read"),
+        (9, 7, 7.0, "somebody was killed"),
+        (10, 8, 8.0, "and again"),
+        (10, 9, 9.0, "once more"),
+        (10, 10, 9.0, "no file is read"),
+    ] {
+        on_host(host);
+        of(&node, 'a', group);
+        assert_eq!(kills(&mut node, "a"), told, "{why}");
+    }
+    node.uses('c', 1);
+    of(&node, 'c', 3);
+    assert_eq!(kills(&mut node, "c"), 3.0, "it is new");
+    fs::remove_file(&vmstat).unwrap();
+    assert_eq!(kills(&mut node, "a"), 10.0, "nobody says what the host counts");
+    assert_eq!(kills(&mut node, "b"), 0.0);
+}
+
+#[test]
+fn throttling_is_read_every_time_where_there_is_a_limit_and_once_a_minute_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = CgroupPath::new("/kubepods/pod1/c");
+    let write = |tree: &str, file: &str, text: &str| {
+        let group = folder.path().join(format!("sys/fs/cgroup/{tree}{path}"));
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join(file), text).unwrap();
+    };
+    let counted = |usage: u64, periods: u64| {
+        write("cpuacct", "cpuacct.usage", &format!("{usage}\n"));
+        let text = format!("nr_periods {periods}\nnr_throttled 0\nthrottled_time 0\n");
+        write("cpu", "cpu.stat", &text);
+    };
+    write("cpu", "cpu.cfs_quota_us", "-1\n");
+    let root = HostRoot::new(folder.path().join("proc"), folder.path().join("sys"), None);
+    counted(1, 1);
+    let cgroups = Cgroups::find(&root).unwrap();
+    let mut book = Book::default();
+    let entry = book.see("c");
+    let mut told = |ages: bool| {
+        if let Some((_, at)) = entry.unthrottled.0.as_mut().filter(|_| ages) {
+            *at = at.checked_sub(LIMITS_EVERY).unwrap();
+        }
+        let cpu = entry.cpu(&cgroups, &path).unwrap();
+        (cpu.usage_ns, cpu.periods.unwrap())
+    };
+    assert_eq!(told(false), (1, 1));
+    // No kernel does this: the file shows that it is not read.
+    counted(2, 2);
+    assert_eq!(told(false), (2, 1), "without a limit the file is not read");
+    assert_eq!(told(true), (2, 2), "a minute later it is");
+    write("cpu", "cpu.cfs_quota_us", "50000\n");
+    counted(3, 3);
+    assert_eq!(told(true), (3, 3));
+    for number in 4..7 {
+        counted(number, number);
+        assert_eq!(told(false), (number, number), "with a limit it is read every time");
+    }
+    write("cpu", "cpu.cfs_quota_us", "-1\n");
+    counted(8, 8);
+    assert_eq!(told(true), (8, 8), "what was counted until the limit was taken away is told");
+    // Who does not say whether there is a limit may have one.
+    fs::remove_file(folder.path().join(format!("sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us")))
+        .unwrap();
+    assert_eq!(told(true), (8, 8));
+    counted(9, 9);
+    assert_eq!(told(false), (9, 9));
+}
+
+#[test]
 fn who_is_gone_is_forgotten() {
     let mut book = Book::default();
     for turn in 0..10_000_u32 {

@@ -84,32 +84,3 @@ pub struct DeviceIo {
     /// Writes; 0 where they were not asked for.
     pub write_operations: u64,
 }
-
-/// What a cgroup may use at the most. `None` is no limit of its own; one further up may hold it all the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// CPU time.
-    pub cpu: Option<CpuLimit>,
-    /// Memory, in bytes.
-    pub memory: Option<u64>,
-    /// Swap, in bytes. Version 1 limits memory and swap together; this is the difference.
-    pub swap: Option<u64>,
-}
-
-/// A limit of CPU time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CpuLimit {
-    /// Microseconds of CPU time…
-    pub quota_us: u64,
-    /// …in so many microseconds.
-    pub period_us: u64,
-}
-
-impl CpuLimit {
-    /// How many CPUs that is.
-    #[must_use]
-    #[allow(clippy::cast_precision_loss)]
-    pub fn cpus(self) -> f64 {
-        self.quota_us as f64 / self.period_us.max(1) as f64
-    }
-}

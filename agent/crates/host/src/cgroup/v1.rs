@@ -1,7 +1,7 @@
 //! The files of version 1. Format: `Documentation/admin-guide/cgroup-v1/`.
 
 use super::folder::Folder;
-use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
+use super::stats::{CpuStats, IoStats, MemoryStats};
 use crate::error::{ParseError, Problem, ReadError};
 use crate::file;
 use crate::text::{self, Fields};
@@ -49,22 +49,15 @@ pub(super) fn memory(folder: &Folder<'_>) -> Result<MemoryStats, ReadError> {
     Ok(stats.with_working_set())
 }
 
-pub(super) fn cpu_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
-    // -1 without a limit.
+/// -1 is none; the kernel takes no other number below 0.
+pub(super) fn has_quota(folder: &Folder<'_>) -> Result<bool, ReadError> {
     let quota = folder.parse("cpu.cfs_quota_us", |bytes| Ok(text::i64(bytes.trim_ascii())))?;
-    let quota = quota.and_then(|quota| u64::try_from(quota).ok());
-    let period = folder.optional("cpu.cfs_period_us");
-    limits.cpu = quota.zip(period).map(|(quota_us, period_us)| CpuLimit { quota_us, period_us });
-    Ok(())
+    Ok(quota != Some(-1))
 }
 
-pub(super) fn memory_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
-    let limit = |name: &str| folder.optional(name).filter(|limit| *limit < NO_LIMIT);
-    let memory = folder.required("memory.limit_in_bytes")?;
-    limits.memory = Some(memory).filter(|limit| *limit < NO_LIMIT);
-    let both = limit("memory.memsw.limit_in_bytes");
-    limits.swap = both.map(|both| both.saturating_sub(limits.memory.unwrap_or(0)));
-    Ok(())
+pub(super) fn memory_limit(folder: &Folder<'_>) -> Result<Option<u64>, ReadError> {
+    let limit = folder.required("memory.limit_in_bytes")?;
+    Ok(Some(limit).filter(|limit| *limit < NO_LIMIT))
 }
 
 /// Bytes, and operations if they are asked for. The files of the I/O scheduler that the kernel had before, or that BFQ has, are in the

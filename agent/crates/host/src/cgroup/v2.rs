@@ -1,7 +1,7 @@
 //! The files of version 2. Format: `Documentation/admin-guide/cgroup-v2.rst`.
 
 use super::folder::Folder;
-use super::stats::{CpuLimit, CpuStats, IoStats, Limits, MemoryStats};
+use super::stats::{CpuStats, IoStats, MemoryStats};
 use crate::error::{ParseError, Problem, ReadError};
 use crate::text::{self, Fields};
 
@@ -45,22 +45,6 @@ pub(super) fn memory(folder: &Folder<'_>, is_top: bool) -> Result<MemoryStats, R
     };
     stats.swap = folder.optional("memory.swap.current");
     Ok(stats.with_working_set())
-}
-
-/// `max 100000`, or `50000 100000`.
-pub(super) fn cpu_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
-    limits.cpu = folder.parse("cpu.max", |bytes| {
-        let mut line = text::only_line(bytes);
-        let (quota, period_us) = (line.word("quota")?, line.u64("period")?);
-        Ok(text::u64(quota).map(|quota_us| CpuLimit { quota_us, period_us }))
-    })?;
-    Ok(())
-}
-
-pub(super) fn memory_limit(folder: &Folder<'_>, limits: &mut Limits) -> Result<(), ReadError> {
-    limits.memory = folder.number("memory.max")?;
-    limits.swap = folder.optional("memory.swap.max");
-    Ok(())
 }
 
 pub(super) fn io(folder: &Folder<'_>) -> Result<IoStats, ReadError> {

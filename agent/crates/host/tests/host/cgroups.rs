@@ -4,8 +4,7 @@ use std::fs;
 
 use hawsepipe_host::ReadError;
 use hawsepipe_host::cgroup::{
-    CgroupMode, CgroupPath, Cgroups, CpuLimit, CpuStats, DeviceIo, IoStats, Limits, MemoryStats,
-    PodCgroup, Qos,
+    CgroupMode, CgroupPath, Cgroups, CpuStats, DeviceIo, IoStats, MemoryStats, PodCgroup, Qos,
 };
 use hawsepipe_host::pressure::PressureKind;
 
@@ -93,13 +92,7 @@ fn a_container_of_version_2_tells_what_it_used_to_the_byte() {
     };
     assert_eq!(io.devices, [nvme, dm]);
     assert_eq!(cgroups.pids(&path).expect("read"), 9);
-    let limits = Limits {
-        cpu: Some(CpuLimit { quota_us: 50_000, period_us: 100_000 }),
-        memory: Some(134_217_728),
-        swap: Some(0),
-    };
-    assert_eq!(cgroups.limits(&path).expect("read"), limits);
-    assert_eq!(limits.cpu.map(CpuLimit::cpus), Some(0.5));
+    assert_eq!(cgroups.memory_limit(&path).expect("read"), Some(134_217_728));
     for (kind, total) in
         [(PressureKind::Cpu, 0.000_8), (PressureKind::Memory, 0.001_6), (PressureKind::Io, 0.002_4)]
     {
@@ -114,7 +107,7 @@ fn a_container_of_version_2_tells_what_it_used_to_the_byte() {
 fn without_a_limit_there_is_none() {
     let (cgroups, _) = found("cgroup-v2-containerd");
     let containerd = CgroupPath::new("/system.slice/containerd.service");
-    assert_eq!(cgroups.limits(&containerd).expect("read"), Limits::default());
+    assert_eq!(cgroups.memory_limit(&containerd).expect("read"), None);
     assert_eq!(cgroups.pids(&containerd).expect("read"), 66);
 }
 
@@ -139,7 +132,7 @@ fn the_host_as_a_whole_and_its_slices_are_cgroups_too() {
     let cpu = cgroups.cpu(&CgroupPath::root()).expect("read");
     assert_eq!((cpu.usage_ns, cpu.periods), (9_000_000_000_000, None));
     assert!(cgroups.pids(&CgroupPath::root()).expect_err("the top has no number").is_missing());
-    assert_eq!(cgroups.limits(&CgroupPath::root()).expect("none"), Limits::default());
+    assert!(cgroups.memory_limit(&CgroupPath::root()).expect_err("the top has none").is_missing());
 }
 
 #[test]
@@ -235,14 +228,11 @@ fn docker_of_version_1_on_an_old_kernel() {
     };
     assert_eq!(cgroups.io(&path, true).expect("read").devices, [dm, sda]);
     assert_eq!(cgroups.pids(&path).expect("read"), 4);
-    let limits = Limits {
-        cpu: Some(CpuLimit { quota_us: 150_000, period_us: 100_000 }),
-        memory: Some(104_857_600),
-        swap: Some(104_857_600),
-    };
-    assert_eq!(cgroups.limits(&path).expect("read"), limits);
-    // The pod has none: -1, and a number that no machine has.
-    assert_eq!(cgroups.limits(&pods[0].path).expect("read"), Limits::default());
+    assert_eq!(cgroups.memory_limit(&path).expect("read"), Some(104_857_600));
+    assert!(cgroups.may_be_throttled(&path).expect("read"), "150000");
+    // The pod has none: a number that no machine has, and -1.
+    assert_eq!(cgroups.memory_limit(&pods[0].path).expect("read"), None);
+    assert!(!cgroups.may_be_throttled(&pods[0].path).expect("read"), "-1");
     assert!(
         cgroups.pressure(&path, PressureKind::Cpu).expect_err("version 1 has none").is_missing()
     );
@@ -301,7 +291,7 @@ fn a_cgroup_that_ended_is_gone_and_a_file_that_the_kernel_lacks_is_missing() {
     assert!(cgroups.memory(&ended).is_err_and(gone));
     assert!(cgroups.io(&ended, true).is_err_and(gone));
     assert!(cgroups.pids(&ended).is_err_and(gone));
-    assert!(cgroups.limits(&ended).is_err_and(gone));
+    assert!(cgroups.memory_limit(&ended).is_err_and(gone));
     assert!(cgroups.pressure(&ended, PressureKind::Cpu).is_err_and(gone));
     assert!(cgroups.seen_since(&ended).is_err_and(gone));
     assert!(cgroups.children(&ended).is_err_and(gone));
@@ -326,14 +316,13 @@ fn garbage_in_a_file_is_an_error_that_names_it() {
     let mut cgroups = Cgroups::find(&tree.root()).expect("there are cgroups");
     let path = container(&cgroups.pods().expect("listed"), "b1");
     for garbage in ["", "\u{0}\u{1}\u{2}", "<html>"] {
-        for file in ["cpu.stat", "memory.current", "pids.current", "cpu.max"] {
+        for file in ["cpu.stat", "memory.current", "pids.current"] {
             tree.write(&format!("sys/fs/cgroup{path}/{file}"), garbage);
         }
         let errors = [
             ("cpu.stat: line 1: field usage_usec", cgroups.cpu(&path).expect_err("garbage")),
             ("memory.current: line 1: field value", cgroups.memory(&path).expect_err("garbage")),
             ("pids.current: line 1: field value", cgroups.pids(&path).expect_err("garbage")),
-            ("cpu.max: line 1: field", cgroups.limits(&path).expect_err("garbage")),
         ];
         for (words, error) in errors {
             assert!(error.to_string().contains(words), "{error}");
