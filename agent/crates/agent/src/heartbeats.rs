@@ -106,7 +106,7 @@ impl Taker {
     /// True when nothing waits any more.
     fn take_from_folder(&self, now: Timestamp) -> bool {
         for found in self.folder.list() {
-            match self.folder.read(&found) {
+            match found.read() {
                 Ok(waiting) => match Beat::new(&waiting.job, waiting.report, waiting.said, now) {
                     Ok(beat) => match self.heartbeats.take(&beat) {
                         Ok(_) => _ = self.dropped.inc_by(waiting.dropped),

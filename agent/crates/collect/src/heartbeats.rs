@@ -11,6 +11,7 @@ mod book;
 mod job;
 mod record;
 mod schedule;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -54,6 +54,26 @@ impl Found {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Reads a file; everyone may have put it there.
+    ///
+    /// # Errors
+    /// Why it is no beat, for a person.
+    pub(crate) fn read(&self) -> Result<Waiting, String> {
+        let path = self.path();
+        // Neither a link to elsewhere nor a pipe, whose reading would wait.
+        let meta = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+        if !meta.is_file() || meta.len() > MAX_FILE {
+            return Err(format!("it is no file of at most {MAX_FILE} bytes"));
+        }
+        let mut bytes = Vec::new();
+        let file = fs::File::open(path).map_err(|error| error.to_string())?;
+        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        // What is in it stays in it: it may be anyone's.
+        serde_json::from_slice(&bytes).map_err(|error| {
+            format!("no heartbeat at line {} column {}", error.line(), error.column())
+        })
+    }
 }
 
 // === impl Folder ===
@@ -113,7 +133,7 @@ impl Folder {
         let over = (all.len() + 1).saturating_sub(MAX_FILES);
         let mut dropped = 0;
         for found in all.iter().take(over) {
-            let before = self.read(found).map_or(0, |waiting| waiting.dropped);
+            let before = found.read().map_or(0, |waiting| waiting.dropped);
             if fs::remove_file(found.path()).is_ok() {
                 dropped += 1 + before;
             }
@@ -131,26 +151,6 @@ impl Folder {
         found.retain(|path| !stuck.contains(path));
         found.sort_unstable();
         found.into_iter().map(Found).collect()
-    }
-
-    /// Reads a file; everyone may have put it there.
-    ///
-    /// # Errors
-    /// Why it is no beat, for a person.
-    pub(crate) fn read(&self, found: &Found) -> Result<Waiting, String> {
-        let path = found.path();
-        // Neither a link to elsewhere nor a pipe, whose reading would wait.
-        let meta = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
-        if !meta.is_file() || meta.len() > MAX_FILE {
-            return Err(format!("it is no file of at most {MAX_FILE} bytes"));
-        }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(|error| error.to_string())?;
-        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        // What is in it stays in it: it may be anyone's.
-        serde_json::from_slice(&bytes).map_err(|error| {
-            format!("no heartbeat at line {} column {}", error.line(), error.column())
-        })
     }
 
     /// Removes a file that was taken.
@@ -178,7 +178,7 @@ mod tests {
 
     fn seconds(folder: &Folder) -> Vec<i64> {
         let all = folder.list();
-        all.iter().map(|found| folder.read(found).unwrap().said.exit_code.unwrap()).collect()
+        all.iter().map(|found| found.read().unwrap().said.exit_code.unwrap()).collect()
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             folder.put(waiting(second)).unwrap();
         }
         assert_eq!(seconds(&folder), [1, 2, 3]);
-        assert_eq!(folder.read(&folder.list()[0]).unwrap(), waiting(1));
+        assert_eq!(folder.list()[0].read().unwrap(), waiting(1));
         folder.list().iter().for_each(|found| folder.remove(found));
         assert!(folder.list().is_empty());
     }
@@ -201,7 +201,7 @@ mod tests {
         folder.make().unwrap();
         for second in 0..1000 {
             let bytes = serde_json::to_vec(&waiting(second)).unwrap();
-            let name = format!("{:020}-x.json", second);
+            let name = format!("{second:020}-x.json");
             fs::write(folder.path.join(name), bytes).unwrap();
         }
         assert_eq!(folder.put(waiting(1000)).unwrap(), 1);
@@ -225,7 +225,7 @@ mod tests {
         let all = folder.list();
         assert_eq!(all.len(), 4);
         for found in &all {
-            let error = folder.read(found).unwrap_err();
+            let error = found.read().unwrap_err();
             assert!(!error.contains("root"), "{error}");
         }
         let mode = fs::metadata(&folder.path).unwrap().permissions().mode();
