@@ -222,6 +222,9 @@ impl Agent {
                     if self.leading.as_ref().is_some_and(|leading| !leading.is_running()) {
                         return "the task that stands for the lead ended";
                     }
+                    if self.beating.as_ref().is_some_and(|beating| !beating.is_running()) {
+                        return "a task that takes heartbeats ended";
+                    }
                 }
             }
         }

@@ -83,6 +83,11 @@ impl Beating {
         self.address
     }
 
+    /// Whether they are taken.
+    pub(super) fn is_running(&self) -> bool {
+        !self.tasks.iter().any(JoinHandle::is_finished)
+    }
+
     /// Takes no more, once what is under way is in the spool.
     pub(super) async fn stop(self) {
         self.cancel.cancel();

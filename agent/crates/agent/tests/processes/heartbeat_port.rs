@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::agent::{Agent, Settings};
+use crate::heartbeat_run::{waiting, wrap};
 use crate::http::{self, Answer};
 use crate::process::{wait_for, wait_until};
 use crate::receiver::Receiver;
@@ -151,16 +152,25 @@ fn while_the_spool_is_full_a_sender_is_told_to_come_again_and_then_it_is_taken()
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         char::from(b'!' + (seed >> 33) as u8 % 90)
     };
-    let full = (0..1000).find_map(|_| {
-        let message: String = (0..60_000).map(|_| noise()).collect();
-        let answer = http::post(port(&agent), "/v1/heartbeat/noise/fail", "", &message);
-        (answer.code != 200).then_some(answer)
-    });
-    let full = full.expect("the lane gets full");
+    let mut fill = |bytes: usize| {
+        let full = (0..1000).find_map(|_| {
+            let message: String = (0..bytes).map(|_| noise()).collect();
+            let answer = http::post(port(&agent), "/v1/heartbeat/noise/fail", "", &message);
+            (answer.code != 200).then_some(answer)
+        });
+        full.expect("the lane gets full")
+    };
+    // Large ones, and then what fits into the rest.
+    fill(60_000);
+    fill(4_000);
+    let full = fill(1);
     assert_eq!(full.code, 503, "{}", full.body);
     assert!(full.head.contains("retry-after: 5"), "{}", full.head);
     assert!(full.body.contains("spool.pushed.maxBytes"), "{}", full.body);
     assert!(agent.metric("hawsepipe_heartbeats_refused_total") > 0);
+    let at = port(&agent).to_string();
+    assert!(wrap(&rig, &at, "sweep", &["true"]).status().unwrap().success());
+    assert_eq!(waiting(&rig), 2, "of the wrapper they wait");
     let mut receiver = rig.receiver_at(endpoint, "data");
     let mut codes = Vec::new();
     wait_until("there is room again", || {
@@ -169,6 +179,7 @@ fn while_the_spool_is_full_a_sender_is_told_to_come_again_and_then_it_is_taken()
     });
     assert!(codes.iter().rev().skip(1).all(|code| *code == 503), "{codes:?}");
     assert_eq!(wait_for_states(&mut receiver, "backup", 1), ["started"]);
+    assert_eq!(wait_for_states(&mut receiver, "sweep", 2), ["started", "succeeded"]);
     agent.stop();
 }
 

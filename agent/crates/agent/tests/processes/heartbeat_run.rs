@@ -2,31 +2,26 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::agent::Agent;
 use crate::heartbeat_port::{heartbeats, port, settings, wait_for_states};
 use crate::process::{Process, program, wait_until};
 use crate::receiver::Receiver;
 use crate::rig::Rig;
 
 /// The wrapper around a command; `agent`: where it looks for one.
-fn wrap(rig: &Rig, agent: &str, job: &str, command: &[&str]) -> Command {
+pub(crate) fn wrap(rig: &Rig, agent: &str, job: &str, command: &[&str]) -> Command {
     let mut wrapper = program();
     wrapper.args(["heartbeat", "run", "--job", job, "--agent", agent, "--spool"]);
     wrapper.arg(rig.path("spool")).arg("--").args(command);
     wrapper
 }
 
-fn run(rig: &Rig, agent: &Agent, job: &str, script: &str) -> Output {
-    wrap(rig, &port(agent).to_string(), job, &["sh", "-c", script]).output().unwrap()
-}
-
 /// The files that wait for an agent.
-fn waiting(rig: &Rig) -> usize {
+pub(crate) fn waiting(rig: &Rig) -> usize {
     let files = std::fs::read_dir(rig.path("spool").join("heartbeats"));
     files.map_or(0, |files| files.flatten().filter(|file| has_suffix(&file.path())).count())
 }
@@ -189,7 +184,7 @@ fn an_agent_that_does_not_answer_holds_nothing_up_and_gets_the_heartbeats_later(
 }
 
 #[test]
-fn a_schedule_that_comes_with_the_wrapper_is_known_and_what_was_late_is_told() {
+fn a_schedule_that_comes_with_the_wrapper_is_known_and_its_times_are_missed_from_then_on() {
     let rig = Rig::new();
     let mut receiver = rig.receiver();
     let mut agent = rig.agent(&settings(&rig, receiver.grpc));
@@ -210,7 +205,18 @@ fn a_schedule_that_comes_with_the_wrapper_is_known_and_what_was_late_is_told() {
     let states = wait_for_states(&mut receiver, "sweep", 4);
     assert_eq!(states[..2], ["started", "succeeded"]);
     assert!(states[2..].iter().all(|state| state == "missed"), "{states:?}");
-    let output = run(&rig, &agent, "other", "true");
-    assert!(output.status.success());
     agent.stop();
+}
+
+#[test]
+fn a_signal_that_is_ignored_stays_ignored_for_the_command() {
+    let rig = Rig::new();
+    let away = rig.dead_port().to_string();
+    // As nohup does.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let wrapper = wrap(&rig, &away, "backup", &["sh", "-c", "kill -HUP $$; exit 5"]);
+    shell.arg(wrapper.get_program()).args(wrapper.get_args());
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
 }
