@@ -6,6 +6,7 @@ The agent's configuration. What the values leave empty is left out: the agent's 
       "logs" (omit .Values.logs "extraHostPaths")
       "metrics" (include "hawsepipe.config.metrics" . | fromYaml)
       "events" .Values.events
+      "heartbeats" .Values.heartbeats
       "kubernetes" (merge (dict "nodeName" "${NODE_NAME}") .Values.kubernetes)
       "spool" .Values.spool
       "admin" .Values.admin

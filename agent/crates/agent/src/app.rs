@@ -3,6 +3,7 @@
 //! In: a [`Config`]. Out: a running [`Agent`]. Started from the destinations backwards, so that whoever gives has
 //! someone to give to; stopped from the sources forwards, so that what was read is sent.
 
+mod beating;
 mod collecting;
 mod leading;
 mod metrics;
@@ -26,6 +27,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use self::beating::Beating;
 use self::collecting::Queue;
 pub(crate) use self::collecting::kubelet;
 use self::leading::Leading;
@@ -33,6 +35,7 @@ use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::commands::agent::Role;
 use crate::config::{self, Config};
+use crate::heartbeats::PortError;
 use crate::losses;
 use crate::telemetry::Suppressed;
 
@@ -56,6 +59,12 @@ pub(crate) enum StartError {
     /// The cluster cannot be asked.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The port for heartbeats cannot be opened.
+    #[error(transparent)]
+    Heartbeats(#[from] PortError),
+    /// What is known of the jobs cannot be kept.
+    #[error(transparent)]
+    Jobs(#[from] collect::BookError),
     /// The log path cannot run.
     #[error(transparent)]
     Logs(#[from] logs::TailerError),
@@ -71,6 +80,8 @@ pub(crate) struct Agent {
     shown: Arc<Page>,
     /// What is done once in the cluster; `None`: nothing, by this process.
     leading: Option<Leading>,
+    /// `None`: no heartbeats are taken.
+    beating: Option<Beating>,
     destinations: JoinSet<Drained>,
     /// Watches end.
     cancel: CancellationToken,
@@ -128,7 +139,9 @@ impl Agent {
         let node_metrics = config.metrics.as_ref().filter(|_| role.is_node());
         let kubelet = node_metrics.and_then(|metrics| kubelet(metrics, index));
         let kept = kubelet.clone();
-        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics, kubelet };
+        let beating = Beating::start(&config, role, (&spool, &codec), &pods, &mut registry).await?;
+        let jobs = beating.as_ref().map(Beating::jobs);
+        let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics, kubelet, jobs };
         let collectors = queue.start_collectors(node_metrics, &config, &mut registry, &collecting);
         let log_metrics = logs::Metrics::default();
         if role.is_node() {
@@ -152,6 +165,7 @@ impl Agent {
             role,
             cluster,
             leader: leading.as_ref().map(Leading::leader),
+            heartbeats: beating.as_ref().map(Beating::address),
             destinations: handles,
             collectors,
             kubelet: kept,
@@ -169,6 +183,7 @@ impl Agent {
             spool,
             shown,
             leading,
+            beating,
             destinations,
             cancel,
             collecting,
@@ -207,6 +222,9 @@ impl Agent {
                     if self.leading.as_ref().is_some_and(|leading| !leading.is_running()) {
                         return "the task that stands for the lead ended";
                     }
+                    if self.beating.as_ref().is_some_and(|beating| !beating.is_running()) {
+                        return "a task that takes heartbeats ended";
+                    }
                 }
             }
         }
@@ -217,6 +235,9 @@ impl Agent {
     pub(crate) async fn stop(mut self) -> bool {
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping");
         self.collecting.cancel();
+        if let Some(beating) = self.beating {
+            beating.stop().await;
+        }
         if let Some(leading) = &self.leading {
             leading.retire().await;
         }

@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod heartbeat;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod receive;

@@ -5,6 +5,7 @@
 //! cannot be wrong, or a [`ConfigError`] that says where, what and what to do.
 
 mod events;
+mod heartbeats;
 mod metrics;
 mod raw;
 pub(crate) mod text;
@@ -22,6 +23,7 @@ use hawsepipe_spool::{CatchUp, MinFree, WhenFull};
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use events::Leading;
+pub(crate) use heartbeats::Heartbeats;
 pub(crate) use metrics::Metrics;
 use raw::{RawConfig, RawDestination};
 
@@ -94,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<Metrics>,
     /// What is done once in the cluster.
     pub(crate) leading: Leading,
+    /// `None`: none are taken.
+    pub(crate) heartbeats: Option<Heartbeats>,
     /// The name of the node, where it is given.
     pub(crate) node_name: String,
     /// `None`: `kubernetes.source: none`.
@@ -197,6 +201,7 @@ impl Config {
         let node_name = kubernetes.as_ref().map(|settings| settings.node_name.as_str());
         let metrics = metrics::resolve(&raw.metrics, node_name)?;
         let leading = events::resolve(&raw.cluster.lease, &raw.events)?;
+        let heartbeats = heartbeats::resolve(&raw.heartbeats, kubernetes.is_some())?;
         let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;
         let admin = listen.parse().map_err(|_error| {
@@ -221,6 +226,7 @@ impl Config {
             logs,
             metrics,
             leading,
+            heartbeats,
             node_name: raw.kubernetes.node_name.0,
             kubernetes,
             spool,

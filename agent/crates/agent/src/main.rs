@@ -7,6 +7,7 @@ mod admin;
 mod app;
 mod commands;
 mod config;
+mod heartbeats;
 mod losses;
 mod own_metrics;
 mod telemetry;
@@ -46,6 +47,8 @@ enum Command {
     Metrics(commands::metrics::MetricsArgs),
     /// Examines config, mounts, rights and destinations, with a remedy for each finding.
     Check(commands::check::CheckArgs),
+    /// Tells the agent of this host of jobs.
+    Heartbeat(commands::heartbeat::HeartbeatArgs),
     /// Shows what the agent on this node is doing.
     Status(commands::status::StatusArgs),
 }
@@ -100,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Metrics(args) => commands::metrics::run(args).await,
             Command::Check(args) => commands::check::run(args).await,
+            Command::Heartbeat(args) => commands::heartbeat::run(args).await,
             Command::Status(args) => commands::status::run(args).await,
         }
     });

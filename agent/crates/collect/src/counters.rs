@@ -121,6 +121,7 @@ fn resource_key(state: &RandomState, point: &View<'_>) -> u64 {
         match value {
             Value::Str(text) => text.hash(&mut hasher),
             Value::Int(number) => number.hash(&mut hasher),
+            Value::Double(number) => number.to_bits().hash(&mut hasher),
             Value::Bool(flag) => flag.hash(&mut hasher),
             Value::Strings(list) => list.hash(&mut hasher),
         }

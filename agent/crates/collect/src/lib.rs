@@ -3,7 +3,8 @@
 //! In: a host's `/proc` and `/sys` (`hawsepipe-host`) and its kubelet's numbers (`hawsepipe-cluster`), read every few seconds. Out: frames of OTLP metrics in a
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
-//! The events of the cluster ([`Events`]) become log records here, in the one process that leads.
+//! The events of the cluster ([`Events`]) become log records here, in the one process that leads, and so do the heartbeats of
+//! the host's jobs ([`Heartbeats`]).
 //!
 //! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
 //! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
@@ -21,6 +22,7 @@ mod collectors;
 mod counters;
 mod events;
 mod health;
+mod heartbeats;
 mod kubelet;
 mod metrics;
 mod page;
@@ -38,6 +40,10 @@ pub use collection::{Collection, Status};
 pub use collector::{CollectError, Collector, Need, find, list};
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
+pub use heartbeats::{
+    BadBeat, Beat, BookError, DEFAULT_GRACE, HeartbeatSettings, Heartbeats, JobName, Jobs,
+    NotTaken, Plan, Report, Said, Schedule, ScheduleError, State as HeartbeatState,
+};
 pub use metric::{Metric, ValueType};
 pub use metrics::Metrics;
 pub use page::page;

@@ -64,7 +64,9 @@ fn section(out: &mut String, collector: &Collector) {
     let reads: Vec<_> = reads.iter().map(|path| format!("`{path}`")).collect();
     out.push_str(&format!("- Reads {}.\n", reads.join(", ")));
     let needs: Vec<_> = needs.iter().map(|need| format!("`{need}` (`{}`)", need.key())).collect();
-    out.push_str(&format!("- Needs the host's {}.\n", needs.join(" and ")));
+    if !needs.is_empty() {
+        out.push_str(&format!("- Needs the host's {}.\n", needs.join(" and ")));
+    }
     if let Some(what) = selects {
         out.push_str(&format!("- `include` and `exclude` select {what}.\n"));
     }

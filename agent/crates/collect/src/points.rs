@@ -110,6 +110,11 @@ impl Points {
         self.start_unix_nano = start_unix_nano;
     }
 
+    /// Counters count from `start_unix_nano` from here on.
+    pub(crate) fn count_from(&mut self, start_unix_nano: u64) {
+        self.start_unix_nano = start_unix_nano;
+    }
+
     /// Something could not be read, and the rest could.
     pub(crate) fn problem(&mut self, error: CollectError) {
         self.problems.push(error);

@@ -18,6 +18,7 @@ use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
 use parking_lot::Mutex;
 
 use crate::collector::CollectError;
+use crate::heartbeats::Jobs;
 
 /// What collectors read from.
 pub struct Sources {
@@ -29,6 +30,8 @@ pub struct Sources {
     pub(crate) cgroups: Mutex<Option<Cgroups>>,
     /// The node's kubelet, where there is one.
     pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
+    /// The jobs that send heartbeats, where they are taken.
+    pub(crate) jobs: Option<Arc<Jobs>>,
     boot: OnceLock<u64>,
     /// The host's distribution, which changes when it boots.
     release: OnceLock<OsRelease>,
@@ -50,6 +53,7 @@ impl Sources {
             pods,
             cgroups: Mutex::default(),
             kubelet: None,
+            jobs: None,
             boot: OnceLock::new(),
             release: OnceLock::new(),
         }
@@ -65,6 +69,12 @@ impl Sources {
     #[must_use]
     pub fn with_kubelet(self, kubelet: Option<Arc<dyn KubeletSource>>) -> Self {
         Self { kubelet, ..self }
+    }
+
+    /// Reads from the same, and from these jobs.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Option<Arc<Jobs>>) -> Self {
+        Self { jobs, ..self }
     }
 
     /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the

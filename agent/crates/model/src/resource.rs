@@ -9,6 +9,8 @@ pub enum Value {
     Str(String),
     /// A signed integer.
     Int(i64),
+    /// Any other number.
+    Double(f64),
     /// A truth value.
     Bool(bool),
     /// A list of strings.
@@ -30,6 +32,12 @@ impl From<String> for Value {
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Double(value)
     }
 }
 

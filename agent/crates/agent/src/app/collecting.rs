@@ -22,6 +22,8 @@ pub(super) struct Queue<'a> {
     pub(super) metrics: collect::Metrics,
     /// The node's kubelet, where there is one.
     pub(super) kubelet: Option<Arc<Kubelet>>,
+    /// The jobs that send heartbeats, where they are taken.
+    pub(super) jobs: Option<Arc<collect::Jobs>>,
 }
 
 /// The node's kubelet, where there is one; `index` knows its address, where there is a cluster. Asked on this runtime.
@@ -42,7 +44,8 @@ impl Queue<'_> {
         let chosen = chosen?;
         let settings = collect::Settings {
             sources: collect::Sources::new(chosen.host.clone())
-                .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn KubeletSource>)),
+                .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn KubeletSource>))
+                .with_jobs(self.jobs.clone()),
             choices: chosen.choices.clone(),
             interval: chosen.interval,
             node_name: config.node_name.clone(),

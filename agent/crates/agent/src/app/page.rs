@@ -1,5 +1,6 @@
 //! What the admin port shows of the agent: readiness and `/status`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(crate) struct Page {
     pub(crate) cluster: Option<Cluster>,
     /// How the lead stands, where this process may have it.
     pub(crate) leader: Option<Leader>,
+    /// Where heartbeats are taken, where they are.
+    pub(crate) heartbeats: Option<SocketAddr>,
     pub(crate) destinations: Vec<StatusHandle>,
     /// `None`: nothing is collected.
     pub(crate) collectors: Option<collect::Status>,
@@ -92,6 +95,7 @@ impl Shown for Page {
                 "collectors": self.collectors.as_ref().map(collect::Status::get),
                 "kubeletUnverified": self.kubelet.as_ref().and_then(|kubelet| kubelet.unverified()),
             },
+            "heartbeats": self.heartbeats.map(|listen| json!({"listen": listen})),
             "spool": {
                 "files": lane(self.spool.files()),
                 "pushed": lane(self.spool.pushed()),

@@ -156,6 +156,7 @@ destinations:
     catchUp: inOrder
 logs: {{podsPath: '{}', startAt: {start_at}}}
 metrics: {{interval: 1s, collectors: {{cpu: {{metrics: {{system.cpu.utilization: true}}}}}}}}
+heartbeats: {{enabled: false}}
 kubernetes: {{source: none}}
 spool: {{path: '{}', minFree: 0}}
 admin: {{listen: \"127.0.0.1:0\"}}

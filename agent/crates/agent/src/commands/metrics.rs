@@ -192,6 +192,7 @@ fn resource_json(attributes: &Attributes) -> Value {
     let value = |value: &Attribute| match value {
         Attribute::Str(text) => json!(text),
         Attribute::Int(number) => json!(number),
+        Attribute::Double(number) => json!(number),
         Attribute::Bool(flag) => json!(flag),
         Attribute::Strings(list) => json!(list),
     };

@@ -25,6 +25,8 @@ pub(super) struct RawConfig {
     pub(super) metrics: RawMetrics,
     /// Events of the cluster, sent by the one process that leads.
     pub(super) events: RawEvents,
+    /// Heartbeats of the host's jobs.
+    pub(super) heartbeats: RawHeartbeats,
     /// What is asked of the cluster.
     pub(super) kubernetes: RawKubernetes,
     /// The buffer between reading and sending.
@@ -47,6 +49,7 @@ impl Default for RawConfig {
             logs: RawLogs::default(),
             metrics: RawMetrics::default(),
             events: RawEvents::default(),
+            heartbeats: RawHeartbeats::default(),
             kubernetes: RawKubernetes::default(),
             spool: RawSpool::default(),
             admin: RawAdmin::default(),
@@ -348,6 +351,41 @@ pub(super) struct RawEventRule {
     pub(super) types: Vec<Text>,
     /// Globs of the kinds of the objects that they are about, such as `Pod`. Default: any.
     pub(super) kinds: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawHeartbeats {
+    /// Whether they are taken. Default: with kubernetes.source none.
+    pub(super) enabled: Option<bool>,
+    /// Address and port that takes them. Default 127.0.0.1:9465.
+    pub(super) listen: Text,
+    /// Jobs by their names, with what is known of them from the start.
+    pub(super) jobs: BTreeMap<String, RawJob>,
+}
+
+impl Default for RawHeartbeats {
+    fn default() -> Self {
+        let listen = Text("127.0.0.1:9465".to_owned());
+        Self { enabled: None, listen, jobs: BTreeMap::new() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawJob {
+    /// When it is to run, as a CronJob has it.
+    pub(super) schedule: Text,
+    /// The time zone of the schedule. Default: the host's.
+    #[serde(default)]
+    pub(super) time_zone: Text,
+    /// How late a start may be before it counts as missed. Default 5m.
+    #[serde(default = "default_grace")]
+    pub(super) grace: Span,
+}
+
+fn default_grace() -> Span {
+    Span(hawsepipe_collect::DEFAULT_GRACE)
 }
 
 #[derive(Debug, Deserialize)]

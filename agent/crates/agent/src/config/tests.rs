@@ -287,3 +287,35 @@ fn who_does_what_is_done_once_in_the_cluster_needs_one() {
     let error = Config::load_with_cluster(&path).unwrap_err().to_string();
     assert!(error.contains("kubernetes.source") && error.contains("--role"), "{error}");
 }
+
+#[test]
+fn heartbeats_are_taken_where_there_is_no_cluster_unless_something_else_is_said() {
+    let heartbeats = |text: &str| parse(&format!("{SMALLEST}\n{text}")).unwrap().heartbeats;
+    assert_eq!(heartbeats("").unwrap().listen.to_string(), "127.0.0.1:9465");
+    assert!(heartbeats("heartbeats: {enabled: false}").is_none());
+    let in_cluster = SMALLEST.replace("source: none", "source: apiserver, nodeName: n");
+    assert!(parse(&in_cluster).unwrap().heartbeats.is_none());
+    let plans =
+        heartbeats("heartbeats: {jobs: {a/b: {schedule: \"@daily\", grace: 1h}}}").unwrap().plans;
+    assert_eq!(plans[0].0.as_str(), "a/b");
+    for (text, words) in [
+        ("{listen: here}", "heartbeats.listen: `here` is no address"),
+        ("{jobs: {a b: {schedule: \"@daily\"}}}", "heartbeats.jobs.a b: that is no name"),
+        (
+            "{jobs: {a: {schedule: \"0 0 * * 7\"}}}",
+            "heartbeats.jobs.a.schedule: `0 0 * * 7` is no schedule: day of the week",
+        ),
+        (
+            "{jobs: {a: {schedule: \"@daily\", timeZone: Moon}}}",
+            "heartbeats.jobs.a.timeZone: `Moon` is no time zone",
+        ),
+        (
+            "{jobs: {a: {schedule: \"@daily\", grace: 0s}}}",
+            "heartbeats.jobs.a.grace: every start would be too late",
+        ),
+        ("{jobs: {a: {}}}", "schedule"),
+    ] {
+        let error = parse(&format!("{SMALLEST}\nheartbeats: {text}\n")).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

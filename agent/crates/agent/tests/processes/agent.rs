@@ -26,9 +26,11 @@ pub(crate) struct Settings {
     pub(crate) max_record_bytes: &'static str,
     pub(crate) max_unlinked: &'static str,
     pub(crate) files_max_bytes: &'static str,
+    pub(crate) pushed_max_bytes: &'static str,
     pub(crate) level: &'static str,
     pub(crate) shutdown_timeout: &'static str,
     pub(crate) metrics: &'static str,
+    pub(crate) heartbeats: &'static str,
 }
 
 impl Settings {
@@ -44,9 +46,11 @@ impl Settings {
             max_record_bytes: "1MiB",
             max_unlinked: "1GiB",
             files_max_bytes: "64MiB",
+            pushed_max_bytes: "64MiB",
             level: "info",
             shutdown_timeout: "20s",
             metrics: "{enabled: false}",
+            heartbeats: "{enabled: false}",
         }
     }
 
@@ -85,18 +89,21 @@ destinations:
 {destinations}
 logs: {{podsPath: '{pods}', maxRecordBytes: {max_record_bytes}, maxUnlinked: {max_unlinked}}}
 metrics: {metrics}
+heartbeats: {heartbeats}
 kubernetes: {{source: none, nodeName: node-1}}
-spool: {{path: '{spool}', minFree: 0, files: {{maxBytes: {files_max_bytes}}}}}
+spool: {{path: '{spool}', minFree: 0, files: {{maxBytes: {files_max_bytes}}}, pushed: {{maxBytes: {pushed_max_bytes}}}}}
 admin: {{listen: \"{admin}\"}}
 log: {{level: {level}}}
 shutdownTimeout: {shutdown_timeout}
 ",
             pods = self.pods().display(),
             metrics = settings.metrics,
+            heartbeats = settings.heartbeats,
             max_record_bytes = settings.max_record_bytes,
             max_unlinked = settings.max_unlinked,
             spool = self.path("spool").display(),
             files_max_bytes = settings.files_max_bytes,
+            pushed_max_bytes = settings.pushed_max_bytes,
             admin = self.any_port(),
             level = settings.level,
             shutdown_timeout = settings.shutdown_timeout,

@@ -1,4 +1,4 @@
-//! A GET request to an admin port.
+//! Requests to an admin port, and to the one for heartbeats.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,8 +12,21 @@ pub(crate) struct Answer {
 
 /// Asks; an answer must come.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, &format!("GET {path}"), "", "")
+}
+
+/// The same with a body, as `curl --data` sends it.
+pub(crate) fn post(address: SocketAddr, path: &str, kind: &str, body: &str) -> Answer {
+    ask(address, &format!("POST {path}"), kind, body)
+}
+
+fn ask(address: SocketAddr, what: &str, kind: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

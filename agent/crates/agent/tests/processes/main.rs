@@ -22,6 +22,8 @@ mod check;
 mod delivery;
 mod demo;
 mod feedback;
+mod heartbeat_port;
+mod heartbeat_run;
 mod http;
 mod key;
 mod killed;

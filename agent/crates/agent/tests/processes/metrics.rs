@@ -16,7 +16,7 @@ const ON: &str = "{interval: 1s}";
 
 impl Receiver {
     /// The metrics that came, by name.
-    fn metrics(&self) -> Value {
+    pub(crate) fn metrics(&self) -> Value {
         self.status()["metrics"].clone()
     }
 }

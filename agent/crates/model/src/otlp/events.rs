@@ -101,7 +101,7 @@ mod tests {
         fn prop_events_read_back_as_they_were_written(
             events in proptest::collection::vec(
                 (any::<u64>(), any::<u64>(), 0..4_usize, "[A-Za-z]{0,9}", "[a-z.]{0,9}", ".{0,300}",
-                 any::<Option<u32>>(), ".{1,20}", any::<i64>()),
+                 any::<Option<u32>>(), ".{1,20}", any::<i64>(), -1e9..1e9_f64),
                 1..20,
             ),
         ) {
@@ -111,10 +111,11 @@ mod tests {
             let mut resource = Attributes::new();
             resource.set("k8s.object.name", "web");
             request.begin_resource(&encode_resource(&resource));
-            for (time, observed, severity, text, name, body, original, attribute, count) in &events {
+            for (time, observed, severity, text, name, body, original, attribute, count, seconds) in &events {
                 let mut attributes = Attributes::new();
                 attributes.set("text", attribute.as_str());
                 attributes.set("count", *count);
+                attributes.set("seconds", *seconds);
                 request.push_event(&EventRecord {
                     time_unix_nano: *time,
                     observed_time_unix_nano: *observed,
@@ -134,7 +135,7 @@ mod tests {
             let records = &decoded.resource_logs[0].scope_logs[0].log_records;
             prop_assert_eq!(records.len(), events.len());
             for (record, event) in records.iter().zip(&events) {
-                let (time, observed, severity, text, name, body, original, attribute, count) = event;
+                let (time, observed, severity, text, name, body, original, attribute, count, seconds) = event;
                 prop_assert_eq!(record.time_unix_nano, *time);
                 prop_assert_eq!(record.observed_time_unix_nano, *observed);
                 prop_assert_eq!(record.severity_number, [0, 9, 13, 17][*severity]);
@@ -150,6 +151,7 @@ mod tests {
                 };
                 prop_assert_eq!(value("text"), Some(Any::StringValue(attribute.clone())));
                 prop_assert_eq!(value("count"), Some(Any::IntValue(*count)));
+                prop_assert_eq!(value("seconds"), Some(Any::DoubleValue(*seconds)));
                 let cut = original.map(|bytes| Any::IntValue(i64::from(bytes)));
                 prop_assert_eq!(value("hawsepipe.log.original_bytes"), cut);
             }

@@ -1,8 +1,8 @@
 //! Log records, encoded as they are read.
 
 use super::wire::{
-    bytes_field_len, close_len, open_len, put_bytes, put_fixed64, put_key, put_len, put_uint,
-    put_varint, varint_len,
+    bytes_field_len, close_len, open_len, put_bytes, put_double, put_fixed64, put_key, put_len,
+    put_uint, put_varint, varint_len,
 };
 use crate::{Attributes, Value};
 
@@ -82,6 +82,7 @@ pub(super) fn put_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Va
         Value::Str(text) => put_bytes(out, 1, text.as_bytes()),
         Value::Bool(flag) => put_uint(out, 2, u64::from(*flag)),
         Value::Int(number) => put_uint(out, 3, number.cast_unsigned()),
+        Value::Double(number) => put_double(out, 4, *number),
         Value::Strings(list) => {
             let array = open_len(out, 5);
             for text in list {
