@@ -19,6 +19,7 @@ use std::sync::Arc;
 use hawsepipe_model::codec::CodecError;
 use hawsepipe_model::{AppendError, Attributes, FrameSink, PodDirectory, PreferredCodec};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
@@ -61,6 +62,8 @@ pub struct Heartbeats {
     pods: Arc<dyn PodDirectory>,
     sources: Sources,
     attributes: Attributes,
+    /// Held while the end of a run is taken that does not say which: two at a time are of two runs.
+    nameless: Mutex<()>,
     /// When this process began to look.
     since: Timestamp,
     taken: Counter,
@@ -84,7 +87,8 @@ impl Heartbeats {
         let since = Timestamp::now();
         let jobs = Arc::new(Jobs::open(file, &plans, since)?);
         let (taken, refused) = (Counter::default(), Counter::default());
-        Ok(Self { jobs, sink, codec, pods, sources, attributes, since, taken, refused })
+        let nameless = Mutex::default();
+        Ok(Self { jobs, sink, codec, pods, sources, attributes, nameless, since, taken, refused })
     }
 
     /// What is known of the jobs, for the collector `job`.
@@ -109,6 +113,8 @@ impl Heartbeats {
     /// # Errors
     /// When it was not taken.
     pub fn take(&self, beat: &Beat) -> Result<String, NotTaken> {
+        let is_nameless = beat.run.is_none() && beat.report != Report::Start;
+        let _turn = is_nameless.then(|| self.nameless.lock());
         let known = match (&beat.run, beat.report) {
             (Some(run), _) => Some(run.clone()),
             (None, Report::Start) => None,

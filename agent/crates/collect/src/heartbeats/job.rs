@@ -65,8 +65,17 @@ pub(crate) struct Job {
     pub(crate) last_duration: Option<f64>,
     /// Runs that began and did not end, the oldest first.
     pub(crate) open: Vec<Open>,
-    pub(crate) ended: VecDeque<String>,
+    /// The runs that ended last.
+    pub(crate) ended: VecDeque<Closed>,
     pub(crate) watch: Option<Watch>,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Closed {
+    run: String,
+    /// Whether its start is known: it may come behind the end, by the folder.
+    started: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,10 +107,14 @@ impl Job {
     }
 
     fn start(&mut self, beat: &Beat, run: &str) -> Vec<Heartbeat> {
-        if self.open.iter().any(|open| open.run == run) || self.has_ended(run) {
+        if self.open.iter().any(|open| open.run == run) {
             return Vec::new();
         }
-        self.open.push(Open { run: run.to_owned(), started: beat.time });
+        match self.ended.iter_mut().find(|ended| ended.run == run) {
+            Some(Closed { started: true, .. }) => return Vec::new(),
+            Some(ended) => ended.started = true,
+            None => self.open.push(Open { run: run.to_owned(), started: beat.time }),
+        }
         if self.open.len() > MAX_OPEN {
             self.open.remove(0);
         }
@@ -125,7 +138,7 @@ impl Job {
             return Vec::new();
         }
         let open = self.open.iter().position(|open| open.run == run).map(|at| self.open.remove(at));
-        self.ended.push_back(run.to_owned());
+        self.ended.push_back(Closed { run: run.to_owned(), started: open.is_some() });
         if self.ended.len() > MAX_ENDED {
             self.ended.pop_front();
         }
@@ -156,7 +169,7 @@ impl Job {
     }
 
     fn has_ended(&self, run: &str) -> bool {
-        self.ended.iter().any(|ended| ended == run)
+        self.ended.iter().any(|ended| ended.run == run)
     }
 
     fn plan(&mut self, planned: &Planned, now: Timestamp) {

@@ -1,5 +1,6 @@
 //! Real files; the lane is played: it keeps frames, or is full.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use hawsepipe_model::codec::decompress;
 use hawsepipe_model::{Codec, Frame, Room};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use parking_lot::Mutex;
 use prost::Message;
 use tempfile::TempDir;
 
@@ -33,6 +33,8 @@ impl FrameSink for Lane {
         if self.full.load(Ordering::Relaxed) {
             return Err(AppendError::Full(frame));
         }
+        // A disk takes its time, and meanwhile others come.
+        std::thread::sleep(Duration::from_millis(2));
         self.frames.lock().push(frame);
         Ok(())
     }
@@ -244,4 +246,20 @@ fn the_collector_tells_of_each_job_how_often_when_and_how_long() {
     assert!(told("hawsepipe.job.last_success.time", "backup") > 1.7e9);
     let none = read(Sources::new(HostRoot::here()), &choices, Duration::ZERO);
     assert!(none[0].problem.is_some());
+}
+
+#[test]
+fn ends_that_do_not_say_of_which_run_are_of_one_each_also_at_the_same_time() {
+    let rig = Rig::new();
+    let heartbeats = rig.open(Vec::new());
+    let begun: BTreeSet<_> = (0..8)
+        .map(|_| heartbeats.take(&beat("backup", Report::Start, Said::default())).unwrap())
+        .collect();
+    let end = || heartbeats.take(&beat("backup", Report::Success, Said::default())).unwrap();
+    let ended: BTreeSet<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(end)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(ended, begun);
+    assert_eq!(rig.lane.take().len(), 16);
 }

@@ -152,3 +152,14 @@ fn the_schedule_of_a_job_that_is_never_heard_of_again_is_forgotten_unless_it_is_
         assert_eq!(job.counts[&State::Missed], expected);
     }
 }
+
+#[test]
+fn a_start_that_comes_behind_its_end_is_told_once_and_opens_nothing() {
+    let mut job = Job::default();
+    let said = Said { duration: Some(2.0), ..Said::default() };
+    job.take(&beat(Report::Success, "01T00:00:02", said), "a");
+    let start = beat(Report::Start, "01T00:00:00", Said::default());
+    assert_eq!(job.take(&start, "a")[0].state, State::Started);
+    assert!(job.take(&start, "a").is_empty() && job.open.is_empty());
+    assert_eq!(job.counts[&State::Started], 1);
+}
