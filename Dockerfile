@@ -43,7 +43,10 @@ LABEL org.opencontainers.image.title="hawsepipe" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=binary /out/ /
+# One heap for all threads (mallopt(3)): they seldom allocate at once, and a heap for each keeps what that thread
+# used once, 5 MiB of 23 on a node with 110 pods.
 ENV PATH=/usr/local/bin \
-    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    MALLOC_ARENA_MAX=1
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/hawsepipe"]
