@@ -14,6 +14,7 @@ pub(crate) struct Receiver {
     pub(crate) grpc: SocketAddr,
     admin: SocketAddr,
     logs: Command,
+    events: Command,
 }
 
 impl Rig {
@@ -40,10 +41,15 @@ impl Rig {
             })
         };
         let (grpc, admin) = (said("grpc"), said("address"));
-        let mut logs = program();
-        logs.args(["logs", "-A", "-o", "json", "--endpoint", &format!("http://{grpc}")]);
-        logs.arg("--key-file").arg(self.path("key"));
-        Receiver { process, grpc, admin, logs }
+        let read = || {
+            let mut read = program();
+            read.args(["logs", "-A", "-o", "json", "--endpoint", &format!("http://{grpc}")]);
+            read.arg("--key-file").arg(self.path("key"));
+            read
+        };
+        let (logs, mut events) = (read(), read());
+        events.arg("--events");
+        Receiver { process, grpc, admin, logs, events }
     }
 }
 
@@ -62,12 +68,21 @@ impl Receiver {
         wait_until(&format!("{count} records arrive"), || self.received() >= count);
     }
 
-    /// Everything that it has.
+    /// Every line that it has.
     pub(crate) fn records(&mut self) -> Vec<Value> {
-        let output = self.logs.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() || said.contains("has no logs"), "{said}");
-        let lines = String::from_utf8(output.stdout).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        read(&mut self.logs)
     }
+
+    /// Every event that it has.
+    pub(crate) fn events(&mut self) -> Vec<Value> {
+        read(&mut self.events)
+    }
+}
+
+fn read(command: &mut Command) -> Vec<Value> {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || said.contains("has no logs"), "{said}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
