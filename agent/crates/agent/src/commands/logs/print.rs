@@ -124,7 +124,8 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// What an event says beside its words, as `kubectl get events` does: `shop Warning BackOff Pod/web: `.
+/// What an event says beside its words, as `kubectl get events` does: `shop Warning BackOff Pod/web: `; of what is not
+/// Kubernetes' the host.
 struct Event<'a> {
     source: Option<&'a Known>,
     record: &'a Record,
@@ -133,10 +134,18 @@ struct Event<'a> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, record } = self;
-        let of_object = |key: &str| {
+        let of_source = |key: &str| {
             let value = source.and_then(|source| source.attributes.get(key));
-            value.and_then(Json::as_str).unwrap_or("-")
+            value.and_then(Json::as_str)
         };
+        let of_object = |key: &str| of_source(key).unwrap_or("-");
+        let severity = if record.severity_text.is_empty() { "-" } else { &record.severity_text };
+        if of_source("k8s.object.kind").is_none() {
+            // Not of Kubernetes: a heartbeat, say.
+            let about =
+                ["host.name", "k8s.node.name", "service.name"].into_iter().find_map(of_source);
+            return write!(f, "{} {severity}: ", about.unwrap_or("-"));
+        }
         let attribute = |key: &str| {
             let found = record.attributes.iter().find(|attribute| attribute.key == key);
             let value = found.and_then(|attribute| attribute.value.as_ref());
@@ -144,9 +153,8 @@ impl fmt::Display for Event<'_> {
         };
         write!(
             f,
-            "{} {} {} {}/{}: ",
+            "{} {severity} {} {}/{}: ",
             attribute("k8s.namespace.name"),
-            if record.severity_text.is_empty() { "-" } else { &record.severity_text },
             attribute("k8s.event.reason"),
             of_object("k8s.object.kind"),
             of_object("k8s.object.name"),
@@ -257,8 +265,12 @@ mod tests {
             ..record(0, "it is slow")
         };
         let style = Style { events: true, ..BARE };
-        let answers = vec![answer(vec![about], vec![event, record(7, "of nothing")])];
-        let lines = "shop Warning BackOff Pod/web: it is slow\n- - - -/-: of nothing\n";
+        let mut host = source(1, "//");
+        host.attributes = vec![attribute("host.name", "db-1")];
+        let beat = Record { severity_text: "INFO".to_owned(), ..record(1, "backup started") };
+        let records = vec![event, beat, record(7, "of nothing")];
+        let answers = vec![answer(vec![about, host], records)];
+        let lines = "shop Warning BackOff Pod/web: it is slow\ndb-1 INFO: backup started\n- -: of nothing\n";
         assert_eq!(printed(style, answers), lines);
     }
 
