@@ -37,7 +37,7 @@ use tonic::{Request, Response, Status};
 
 use crate::cluster::Cluster;
 use crate::process::Process;
-use crate::{netns, wait};
+use crate::{netns, release, wait};
 
 /// Where it listens: the address that pods of both nodes reach.
 const PORT: u16 = 4319;
@@ -122,7 +122,7 @@ impl Sink {
     }
 
     /// What to give the chart as an endpoint.
-    pub(crate) fn endpoint() -> String {
+    fn endpoint() -> String {
         format!("http://{}:{PORT}", netns::NODE_IP)
     }
 
@@ -182,6 +182,34 @@ fn each_line(path: &Path, mut see: impl FnMut(&str) -> Result<()>) -> Result<()>
         line.clear();
     }
     Ok(())
+}
+
+/// The release with a sink as its second destination. It is uninstalled after that: others take what they find.
+pub(crate) struct Kept<'a> {
+    cluster: &'a Cluster,
+    /// What arrived.
+    pub(crate) sink: Sink,
+}
+
+impl<'a> Kept<'a> {
+    /// Installs it with these values on top of the suites'.
+    pub(crate) fn install(cluster: &'a Cluster, mut more: Value) -> Result<Self> {
+        let sink = Sink::start(cluster)?;
+        release::ensure(cluster)?;
+        let kept = Self { cluster, sink };
+        more["destinations"] = json!({"sink": {"endpoint": Sink::endpoint()}});
+        release::helm_upgrade(cluster, &more)?;
+        release::wait_ready(cluster)?;
+        Ok(kept)
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = release::uninstall(self.cluster) {
+            eprintln!("{error:#}");
+        }
+    }
 }
 
 /// `cargo e2e sink`: serves until it is ended.

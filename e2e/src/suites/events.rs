@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::promise::{Promise, Suite};
 use crate::received::text;
 use crate::release::{self, NAMESPACE, RELEASE};
-use crate::sink::Sink;
+use crate::sink::{Kept, Sink};
 use crate::workload::Namespace;
 use crate::{cmd, wait};
 
@@ -67,39 +67,10 @@ fn in_daemonset(cluster: &Cluster) -> Result<()> {
     every_event_arrives(cluster, &json!({"runIn": "daemonset"}), true)
 }
 
-/// The release with a second destination that keeps events. It is uninstalled after that: others take what they find.
-struct Kept<'a> {
-    cluster: &'a Cluster,
-    sink: Sink,
-}
-
-impl<'a> Kept<'a> {
-    fn install(cluster: &'a Cluster, run: &Value) -> Result<Self> {
-        let sink = Sink::start(cluster)?;
-        release::ensure(cluster)?;
-        let kept = Self { cluster, sink };
-        let mut run = run.clone();
-        run["name"] = json!(release::CLUSTER_NAME);
-        let more =
-            json!({"destinations": {"sink": {"endpoint": Sink::endpoint()}}, "cluster": run});
-        release::helm_upgrade(cluster, &more)?;
-        release::wait_ready(cluster)?;
-        Ok(kept)
-    }
-}
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = release::uninstall(self.cluster) {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
 fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()> {
     let second = cluster.second_node()?;
     let total = asked()?.unwrap_or(TOTAL);
-    let kept = Kept::install(cluster, run)?;
+    let kept = Kept::install(cluster, json!({"cluster": run}))?;
     let namespace = Namespace::create(cluster, "events")?;
     wait::until("a leader", SOON, SECOND, || leader(cluster).map(Some))?;
     // Until it follows: what came before the first leader ever is not sent.

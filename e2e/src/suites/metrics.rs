@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::promise::{Promise, Suite};
-use crate::sink::{Point, Sink};
+use crate::sink::{Kept, Point};
 use crate::workload::{self, Namespace, STAY, container, pod_spec};
 use crate::{release, wait};
 
@@ -34,33 +34,8 @@ const CPU_SLACK: f64 = 0.1;
 /// The kernel charges memory in batches of 64 pages a CPU (`MEMCG_CHARGE_BATCH`, mm/memcontrol.c), and a machine here has two.
 const MEMORY_SLACK: f64 = 2.0 * 64.0 * 4096.0;
 
-/// The release with a second destination that keeps the metrics. It is uninstalled after that: others take what they find.
-struct Kept<'a> {
-    cluster: &'a Cluster,
-    sink: Sink,
-}
-
-impl<'a> Kept<'a> {
-    fn install(cluster: &'a Cluster) -> Result<Self> {
-        let sink = Sink::start(cluster)?;
-        release::ensure(cluster)?;
-        let kept = Self { cluster, sink };
-        let more = json!({
-            "destinations": {"sink": {"endpoint": Sink::endpoint()}},
-            "metrics": {"interval": INTERVAL},
-        });
-        release::helm_upgrade(cluster, &more)?;
-        release::wait_ready(cluster)?;
-        Ok(kept)
-    }
-}
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = release::uninstall(self.cluster) {
-            eprintln!("{error:#}");
-        }
-    }
+fn install(cluster: &Cluster) -> Result<Kept<'_>> {
+    Kept::install(cluster, json!({"metrics": {"interval": INTERVAL}}))
 }
 
 const CPU: &str = "container.cpu.time";
@@ -80,7 +55,7 @@ struct Reading {
 
 fn as_the_kubelet(cluster: &Cluster) -> Result<()> {
     let nodes = [cluster.node(), cluster.second_node()?];
-    let kept = Kept::install(cluster)?;
+    let kept = install(cluster)?;
     let namespace = Namespace::create(cluster, "numbers")?;
     let busy = "while :; do i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; sleep 0.05; done";
     let holds = format!("head -c 20000000 /dev/zero > /dev/shm/held; {STAY}");
@@ -235,7 +210,7 @@ fn no_counter_goes_back(cluster: &Cluster) -> Result<()> {
         Err(_) => 1.0,
     };
     let nodes = [cluster.node(), cluster.second_node()?];
-    let kept = Kept::install(cluster)?;
+    let kept = install(cluster)?;
     let namespace = Namespace::create(cluster, "counters")?;
     // `tail` holds what it cannot print yet: all of it, until the kernel kills it.
     let killed = format!("sleep 4; head -c 200000000 /dev/zero | tail > /dev/null; {STAY}");
