@@ -1,7 +1,9 @@
 //! The runner: a promise is a sentence and a function that fails when it is broken.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -62,6 +64,14 @@ impl Tally {
     }
 }
 
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { passed, failed, skipped } = self;
@@ -71,39 +81,60 @@ impl fmt::Display for Tally {
 
 /// Prints all suites and promises.
 pub(crate) fn list() {
-    for suite in suites::ALL {
+    for suite in suites::ALL.iter().copied().flatten() {
         for promise in suite.promises {
             println!("{}::{}", suite.name, promise.name);
         }
     }
 }
 
-/// The suites of these names; all when there are none.
-pub(crate) fn choose(names: &[String]) -> Result<Vec<&'static Suite>> {
+/// The suites of these names, in rows; all when there are none.
+pub(crate) fn choose(names: &[String]) -> Result<Vec<Vec<&'static Suite>>> {
+    let all = || suites::ALL.iter().copied().flatten();
     for name in names {
-        if !suites::ALL.iter().any(|suite| suite.name == name) {
-            let known: Vec<&str> = suites::ALL.iter().map(|suite| suite.name).collect();
+        if !all().any(|suite| suite.name == name) {
+            let known: Vec<&str> = all().map(|suite| suite.name).collect();
             bail!("no suite {name}; there are {}", known.join(", "));
         }
     }
     let chosen = |suite: &&Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
-    Ok(suites::ALL.iter().filter(chosen).collect())
+    Ok(suites::ALL.iter().map(|row| row.iter().filter(chosen).collect()).collect())
 }
 
-/// Runs them.
-pub(crate) fn run(cluster: &Cluster, chosen: &[&'static Suite], fail_fast: bool) -> Tally {
+/// Runs them, those of a row side by side.
+pub(crate) fn run(cluster: &Cluster, rows: &[Vec<&'static Suite>], fail_fast: bool) -> Tally {
     let mut tally = Tally::default();
-    for suite in chosen {
-        for promise in suite.promises {
-            let name = format!("{}::{}", suite.name, promise.name);
-            println!("test {name} ...");
-            let started = Instant::now();
-            let result = (promise.check)(cluster);
-            if tally.count(&name, &result, started.elapsed().as_secs_f64()) {
-                diagnose::print(cluster);
-                if fail_fast {
-                    return tally;
-                }
+    for row in rows {
+        thread::scope(|scope| {
+            let run = |suite: &'static Suite| {
+                (suite, scope.spawn(|| run_suite(cluster, suite, fail_fast)))
+            };
+            let running: Vec<_> = row.iter().map(|suite| run(suite)).collect();
+            for (suite, running) in running {
+                tally += running.join().unwrap_or_else(|_panic| {
+                    println!("test {} ... FAILED: it panicked", suite.name);
+                    Tally { failed: 1, ..Tally::default() }
+                });
+            }
+        });
+        if fail_fast && tally.failed > 0 {
+            break;
+        }
+    }
+    tally
+}
+
+fn run_suite(cluster: &Cluster, suite: &Suite, fail_fast: bool) -> Tally {
+    let mut tally = Tally::default();
+    for promise in suite.promises {
+        let name = format!("{}::{}", suite.name, promise.name);
+        println!("test {name} ...");
+        let started = Instant::now();
+        let result = (promise.check)(cluster);
+        if tally.count(&name, &result, started.elapsed().as_secs_f64()) {
+            diagnose::print(cluster);
+            if fail_fast {
+                break;
             }
         }
     }

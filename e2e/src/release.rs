@@ -45,8 +45,10 @@ pub(crate) fn load_image(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The release with one right key; an installed one is taken as it is.
+/// The release with one right key; an installed one is taken as it is. Of those who ask side by side, one installs it.
 pub(crate) fn ensure(cluster: &Cluster) -> Result<()> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _turn = INSTALLING.lock().map_err(|error| anyhow::anyhow!("{error}"))?;
     load_image(cluster)?;
     if is_installed(cluster) {
         return wait_ready(cluster);
@@ -76,6 +78,8 @@ pub(crate) fn prepare(cluster: &Cluster, receiver_key: &str, agent_key: &str) ->
 pub(crate) fn helm_upgrade(cluster: &Cluster, more: &Value) -> Result<()> {
     let values = json!({
         "cluster": {"name": CLUSTER_NAME},
+        // Where agents and receiver go together there is nobody to send to.
+        "shutdownTimeout": "3s",
         "receiver": {"enabled": true, "auth": {"existingSecret": RECEIVER_SECRET}},
         // The endpoint is the receiver's, filled in by the chart; the key is the agents' own.
         "destinations": {"receiver": {"auth": {"existingSecret": AGENT_SECRET}}},
@@ -242,5 +246,5 @@ pub(crate) fn uid(object: &Value) -> String {
     crate::received::text(&object["metadata"]["uid"])
 }
 
-/// How long a change of a mounted Secret may take to be seen: the kubelet looks once a minute.
+/// How long a change of a mounted Secret may take to be seen: by default the kubelet looks once a minute.
 pub(crate) const SECRET_SYNC: Duration = Duration::from_secs(150);

@@ -18,19 +18,17 @@ mod workloads;
 
 use crate::promise::Suite;
 
-/// All suites, in the order in which they run.
-pub(crate) const ALL: &[Suite] = &[
-    workloads::SUITE,
-    security::SUITE,
-    rotation::SUITE,
-    deleted::SUITE,
-    gone::SUITE,
-    outage::SUITE,
-    idle::SUITE,
-    second::SUITE,
-    metrics::SUITE,
-    events::SUITE,
-    key::SUITE,
-    helm::SUITE,
-    manifests::SUITE,
+/// All suites, in the order in which they run. Those of a row run side by side: they share an installed release, and leave it and
+/// the cluster as they are.
+pub(crate) const ALL: &[&[Suite]] = &[
+    &[workloads::SUITE, rotation::SUITE, deleted::SUITE, security::SUITE],
+    &[gone::SUITE],
+    &[outage::SUITE],
+    &[idle::SUITE],
+    &[second::SUITE],
+    &[metrics::SUITE],
+    &[events::SUITE],
+    &[key::SUITE],
+    &[helm::SUITE],
+    &[manifests::SUITE],
 ];

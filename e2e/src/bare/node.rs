@@ -112,6 +112,8 @@ pub(crate) fn kubelet_config(work: &Work, certs: &Certs) -> Result<Value> {
         "imageGCHighThresholdPercent": 100,
         "providerID": "aws:///eu-north-1a/i-0e2e0000000000001",
         "resolvConf": resolv,
+        // A changed Secret is in its pods after seconds: that it comes there shall be seen, not how long the kubelet takes.
+        "syncFrequency": "10s",
         "staticPodPath": work.run_folder("static-pods")?,
         // As with serverTLSBootstrap and an approver: of the cluster's own authority.
         "tlsCertFile": certs.path("kubelet-serving.crt"),

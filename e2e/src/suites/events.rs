@@ -59,34 +59,43 @@ fn in_deployment(cluster: &Cluster) -> Result<()> {
     let run = json!({
         "runIn": "deployment", "replicas": 2, "affinity": affinity, "tolerations": tolerations,
     });
+    let kept = Kept::install(cluster, json!({"cluster": run}))?;
+    let namespace = Namespace::create(cluster, "events")?;
     // The power is cut below, where it takes node and leader at once.
-    every_event_arrives(cluster, &run, asked()?.is_some())
+    every_event_arrives(cluster, &kept, &namespace.name, asked()?.is_some())?;
+    odd_events(cluster, &kept.sink, &namespace.name)?;
+    edited_lease(cluster, &kept.sink, &namespace.name)
 }
 
 fn in_daemonset(cluster: &Cluster) -> Result<()> {
-    every_event_arrives(cluster, &json!({"runIn": "daemonset"}), true)
+    let kept = Kept::install(cluster, json!({"cluster": {"runIn": "daemonset"}}))?;
+    let namespace = Namespace::create(cluster, "events")?;
+    every_event_arrives(cluster, &kept, &namespace.name, true)
 }
 
-fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()> {
+fn every_event_arrives(
+    cluster: &Cluster,
+    kept: &Kept<'_>,
+    namespace: &str,
+    power: bool,
+) -> Result<()> {
     let second = cluster.second_node()?;
     let total = asked()?.unwrap_or(TOTAL);
-    let kept = Kept::install(cluster, json!({"cluster": run}))?;
-    let namespace = Namespace::create(cluster, "events")?;
     wait::until("a leader", SOON, SECOND, || leader(cluster).map(Some))?;
     // Until it follows: what came before the first leader ever is not sent.
     let mut tried = 0;
     wait::until("the first event", SOON, SECOND, || {
         tried += 1;
         let (prefix, time) = (format!("try-{tried}"), jiff::Timestamp::now());
-        create(cluster, &namespace.name, &prefix, &[0], time)?;
-        Ok((!kept.sink.events(&namespace.name)?.is_empty()).then_some(()))
+        create(cluster, namespace, &prefix, &[0], time)?;
+        Ok((!kept.sink.events(namespace)?.is_empty()).then_some(()))
     })?;
 
     let (made, over) = (Made::default(), AtomicBool::new(false));
     let leaders = thread::scope(|scope| {
         let leaders = scope.spawn(|| watch_lease(cluster, &over));
         let making = scope.spawn(|| {
-            let result = make(cluster, &namespace.name, total, &made);
+            let result = make(cluster, namespace, total, &made);
             made.ended.store(true, Ordering::Relaxed);
             result
         });
@@ -98,10 +107,10 @@ fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()
     })?;
     for number in 1..=CHANGED {
         let (name, patch) = (name("e", number), r#"{"count": 2}"#);
-        cluster.kubectl(&["patch", "event", &name, "-n", &namespace.name, "-p", patch])?;
+        cluster.kubectl(&["patch", "event", &name, "-n", namespace, "-p", patch])?;
     }
 
-    let there = cluster.get(&["events", "-n", &namespace.name])?;
+    let there = cluster.get(&["events", "-n", namespace])?;
     let there: BTreeMap<String, String> = there["items"]
         .as_array()
         .into_iter()
@@ -115,7 +124,7 @@ fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()
         .collect();
     ensure!(there.len() as u64 == total, "{} of {total} events were made", there.len());
     let arrived = || -> Result<Vec<(String, String)>> {
-        let events = kept.sink.events(&namespace.name)?;
+        let events = kept.sink.events(namespace)?;
         let numbered = events.iter().filter(|event| event.body.starts_with("e "));
         Ok(numbered
             .map(|event| (event.text("k8s.event.uid"), event.text("k8s.event.resource_version")))
@@ -142,9 +151,7 @@ fn every_event_arrives(cluster: &Cluster, run: &Value, power: bool) -> Result<()
         leaders.len(),
         without_a_leader(&leaders).as_secs_f64()
     );
-    check_a_record(&kept.sink, &namespace.name)?;
-    odd_events(cluster, &kept.sink, &namespace.name)?;
-    edited_lease(cluster, &kept.sink, &namespace.name)
+    check_a_record(&kept.sink, namespace)
 }
 
 /// Events that nobody expects arrive as far as they can.
