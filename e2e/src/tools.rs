@@ -1,4 +1,4 @@
-//! Kubernetes, CoreDNS and Helm, built from their Go modules and kept by version: only the first
+//! Kubernetes, CoreDNS, Helm and what Hawsepipe is compared with, built from their Go modules and kept by version: only the first
 //! run pays (about 12 minutes on two cores). Go's own settings (`GOFLAGS`, `GOPROXY`, ..) are used
 //! as they are.
 
@@ -29,6 +29,9 @@ pub(crate) struct Tool {
 enum Source {
     /// `go install` of one package.
     Install { package: &'static str, ldflags: &'static str },
+    /// The program that is the module itself, which `go install` refuses because its go.mod replaces others: a module that
+    /// requires it can build it.
+    Required { module: &'static str },
     /// `k8s.io/kubernetes`: its staging modules are named by relative `replace`, so it cannot be
     /// installed; a module that requires it, with those replaces, can be built.
     Kubernetes { staging: &'static str },
@@ -68,15 +71,26 @@ pub(crate) const HELM: Tool = Tool {
     },
 };
 
-/// All of them, the quickest first.
+/// What object state is compared with; no suite needs it.
+pub(crate) const KUBE_STATE_METRICS: Tool = Tool {
+    name: "kube-state-metrics",
+    version: "v2.18.0",
+    binaries: &["kube-state-metrics"],
+    source: Source::Required { module: "k8s.io/kube-state-metrics/v2" },
+};
+
+/// Those that the cluster needs, the quickest first.
 pub(crate) const ALL: &[&Tool] = &[&HELM, &KUBERNETES, &COREDNS];
 
 /// The tool of that name (or that holds that binary).
 pub(crate) fn by_name(name: &str) -> Result<&'static Tool> {
     ALL.iter()
+        .chain(&[&KUBE_STATE_METRICS])
         .copied()
         .find(|tool| tool.name == name || tool.binaries.contains(&name))
-        .with_context(|| format!("no tool {name}; there are helm, kubernetes and coredns"))
+        .with_context(|| {
+            format!("no tool {name}; there are helm, kubernetes, coredns and kube-state-metrics")
+        })
 }
 
 /// The folder with the tool's binaries; they are built when they are not there.
@@ -100,6 +114,7 @@ pub(crate) fn ensure(work: &Work, tool: &Tool) -> Result<PathBuf> {
                 )
             })?;
         }
+        Source::Required { module } => build_required(tool, module, &building)?,
         Source::Kubernetes { staging } => build_kubernetes(tool, staging, &building)?,
     }
     if folder.exists() {
@@ -107,6 +122,25 @@ pub(crate) fn ensure(work: &Work, tool: &Tool) -> Result<PathBuf> {
     }
     fs::rename(&building, &folder)?;
     Ok(folder)
+}
+
+fn build_required(tool: &Tool, package: &str, building: &Path) -> Result<()> {
+    let (version, (major, minor)) = (tool.version, GO);
+    let module = building.join("module");
+    fs::create_dir_all(&module)?;
+    let go_mod = format!("module tools\n\ngo {major}.{minor}.0\n\nrequire {package} {version}\n");
+    fs::write(module.join("go.mod"), go_mod)?;
+    let import = format!("//go:build tools\n\npackage tools\n\nimport _ \"{package}\"\n");
+    fs::write(module.join("tools.go"), import)?;
+    wait::step(&format!("go build {package} {version}"), || {
+        cmd::run(go().args(["mod", "tidy"]).current_dir(&module))?;
+        let mut build = go();
+        build.args(["build", "-trimpath", "-ldflags", "-s -w", "-o"]);
+        let output = building.join(tool.binaries[0]);
+        cmd::run(build.arg(output).arg(package).current_dir(&module))
+    })?;
+    fs::remove_dir_all(&module)?;
+    Ok(())
 }
 
 fn build_kubernetes(tool: &Tool, staging: &str, building: &Path) -> Result<()> {
