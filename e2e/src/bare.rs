@@ -5,7 +5,7 @@
 //! holds: `run/state.json` is written before anything is started, so that [`down`] (and the next
 //! [`up`]) finds what a killed run left.
 
-mod control_plane;
+pub(crate) mod control_plane;
 mod dns;
 mod down;
 mod node;
