@@ -5,7 +5,7 @@
 //! holds: `run/state.json` is written before anything is started, so that [`down`] (and the next
 //! [`up`]) finds what a killed run left.
 
-pub(crate) mod control_plane;
+mod control_plane;
 mod dns;
 mod down;
 mod node;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use self::control_plane::random_hex;
+pub(crate) use self::control_plane::{AUDITED, random_hex};
 pub(crate) use self::down::down;
 use crate::certs::Certs;
 use crate::cluster::Flavor;

@@ -108,10 +108,10 @@ pub(crate) struct Server {
 
 impl Server {
     fn between(before: &Page, after: &Page) -> Self {
-        let of = |metric: &str, label: &str| after.sum(metric, &[label]) - before.sum(metric, &[label]);
-        let both = |metric: &str| {
-            of(metric, "resource=\"pods\",v") + of(metric, "resource=\"nodes\",v")
-        };
+        let of =
+            |metric: &str, label: &str| after.sum(metric, &[label]) - before.sum(metric, &[label]);
+        let both =
+            |metric: &str| of(metric, "resource=\"pods\",v") + of(metric, "resource=\"nodes\",v");
         let answers = ["pods", "nodes", "namespaces"].map(|resource| {
             of("apiserver_response_sizes_sum", &format!("resource=\"{resource}\""))
         });
@@ -167,8 +167,7 @@ pub(crate) fn measure(cluster: &Cluster, plan: &Plan) -> Result<Vec<Measured>> {
     let mut all = Vec::new();
     for agents in std::iter::once(0).chain(plan.counts.iter().copied()) {
         let name = format!("{agents} agents for {} s", plan.window.as_secs());
-        let measured =
-            wait::step(&name, || measure_some(cluster, &place, &churn, (agents, plan)))?;
+        let measured = wait::step(&name, || measure_some(cluster, &place, &churn, (agents, plan)))?;
         all.push(measured);
     }
     churn.stop()?;
@@ -185,8 +184,7 @@ fn measure_some(
     let audit = Audit::from_now(log.clone())?;
     let before = Page::ask(cluster)?;
     let longest = plan.window + Duration::from_secs(600);
-    let agents =
-        Agents::start(cluster.work(), &place.kubeconfig, count, plan.fleet.pods, longest)?;
+    let agents = Agents::start(cluster.work(), &place.kubeconfig, count, plan.fleet.pods, longest)?;
     let mut sockets = Sockets::of(agents.pids());
     let took = agents.wait()?;
     wait::until("the watches", Duration::from_secs(120), Duration::from_millis(500), || {
@@ -266,7 +264,8 @@ fn same_later(some: &[&Measured]) -> Result<()> {
 
 /// What falls into a window differs by some events for a single agent; an agent that sees others' pods sees many times more.
 fn same_bytes(some: &[&Measured]) -> Result<()> {
-    let rate = |measured: &Measured| measured.each(measured.sockets.received as f64) / measured.seconds;
+    let rate =
+        |measured: &Measured| measured.each(measured.sockets.received as f64) / measured.seconds;
     let (Some(first), Some(last)) = (some.first(), some.last()) else { return Ok(()) };
     ensure!(rate(first) > 0.0, "nothing changed on the node of the first agent");
     ensure!(

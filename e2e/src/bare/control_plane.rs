@@ -13,8 +13,9 @@ use crate::process::Process;
 use crate::work::Work;
 use crate::{cmd, netns, wait};
 
-/// Whose requests the audit log has: the agents that [`crate::clients`] starts. Nobody else's, so that it costs nothing.
-pub(crate) const AUDITED: &str = "system:serviceaccount:hawsepipe-e2e-clients:agent";
+/// Whose requests the audit log has, by namespace and name of the service account: those of the agents that
+/// [`crate::clients`] starts. Nobody else's, so that it costs nothing.
+pub(crate) const AUDITED: (&str, &str) = ("hawsepipe-e2e-clients", "agent");
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -82,11 +83,13 @@ pub(crate) fn api_server(work: &Work, binaries: &Path, certs: &Certs) -> Result<
     wait::until_true("etcd", Duration::from_secs(20), || {
         cmd::succeeds(etcdctl().args(["endpoint", "health", "--dial-timeout=1s"]))
     })?;
+    let (namespace, account) = AUDITED;
+    let audited = format!("system:serviceaccount:{namespace}:{account}");
     let audit_policy = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata", "users": [AUDITED]}, {"level": "None"}],
+        "rules": [{"level": "Metadata", "users": [audited]}, {"level": "None"}],
     });
     let audit_policy = work.run_file("audit-policy.json", audit_policy.to_string())?;
     Process::spawn(

@@ -79,7 +79,11 @@ impl Agents {
             let mut took = BTreeMap::new();
             for (process, log) in &self.processes {
                 let said = std::fs::read_to_string(log)?;
-                ensure!(process.is_alive(), "a process with agents ended:\n{}", crate::cmd::tail(&said));
+                ensure!(
+                    process.is_alive(),
+                    "a process with agents ended:\n{}",
+                    crate::cmd::tail(&said)
+                );
                 for line in said.lines() {
                     let Some((node, seconds)) =
                         line.strip_prefix("knows ").and_then(|line| line.split_once(' '))

@@ -3,7 +3,7 @@
 //! In: the log, which has nobody but the agents ([`AUDITED`]). Out: each request once, with when it came. Always: a request is
 //! known by its audit id; a watch is in the log when it begins, not only when it ends.
 //!
-//! [`AUDITED`]: crate::bare::control_plane::AUDITED
+//! [`AUDITED`]: crate::bare::AUDITED
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::admin::{Admin, inside};
-use super::place::Place;
+use super::place::{NAMESPACE, Place};
 
 /// Marks the nodes.
 const LABEL: &str = "hawsepipe-e2e/clients";
@@ -42,23 +42,21 @@ fn pod_name(node: usize, pod: usize) -> String {
     format!("app-{node}-{pod}")
 }
 
-fn pods_path(namespace: &str) -> String {
-    format!("/api/v1/namespaces/{namespace}/pods")
+fn pods_path() -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/pods")
 }
 
 /// Creates nodes, and their pods as running.
 pub(crate) fn create(place: &Place<'_>, fleet: Fleet) -> Result<()> {
-    let namespace = place.namespace();
     inside(&place.admin(), async move |admin| {
         let admin = &admin;
         Admin::each(0..fleet.nodes, async |node| {
             admin.create("/api/v1/nodes", &node_object(node)).await
         })
         .await?;
-        let all =
-            (0..fleet.nodes).flat_map(|node| (0..fleet.pods).map(move |pod| (node, pod)));
+        let all = (0..fleet.nodes).flat_map(|node| (0..fleet.pods).map(move |pod| (node, pod)));
         Admin::each(all, async |(node, pod)| {
-            let path = pods_path(namespace);
+            let path = pods_path();
             admin.create(&path, &pod_object(node, pod)).await?;
             let status = format!("{path}/{}/status", pod_name(node, pod));
             admin.patch(&status, &pod_status(0)).await
@@ -69,11 +67,10 @@ pub(crate) fn create(place: &Place<'_>, fleet: Fleet) -> Result<()> {
 
 /// Removes the nodes and every pod.
 pub(crate) fn remove(place: &Place<'_>) -> Result<()> {
-    let namespace = place.namespace();
     inside(&place.admin(), async move |admin| {
         // Without a kubelet nobody would end the grace period.
         let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-        admin.delete(&pods_path(namespace), &now).await?;
+        admin.delete(&pods_path(), &now).await?;
         let nodes = format!("/api/v1/nodes?labelSelector={LABEL}%3Dtrue");
         admin.delete(&nodes, &now).await
     })
@@ -91,14 +88,15 @@ impl Churn {
     pub(crate) fn start(place: &Place<'_>, fleet: Fleet) -> Self {
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&made));
-        let (kubeconfig, namespace) = (place.admin(), place.namespace());
+        let kubeconfig = place.admin();
         let thread = std::thread::spawn(move || {
             inside(&kubeconfig, async move |admin| {
                 let (admin, nodes) = (&admin, fleet.nodes as f64);
                 let pods = every(nodes * fleet.changes / 60.0, &stopped, async |change| {
-                    let (node, round) = (change as usize % fleet.nodes, change / fleet.nodes as u64);
+                    let (node, round) =
+                        (change as usize % fleet.nodes, change / fleet.nodes as u64);
                     let pod = pod_name(node, round as usize % fleet.pods);
-                    let path = format!("{}/{pod}/status", pods_path(namespace));
+                    let path = format!("{}/{pod}/status", pods_path());
                     admin.patch(&path, &pod_status(change + 1)).await?;
                     counted.fetch_add(1, Ordering::Relaxed);
                     Ok(())
@@ -271,8 +269,7 @@ fn pod_object(node: usize, pod: usize) -> Value {
 /// Running, after so many changes.
 fn pod_status(change: u64) -> Value {
     let now = now();
-    let condition =
-        |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
     let container = |name: &str| {
         json!({
             "name": name, "ready": true, "started": true, "restartCount": change,

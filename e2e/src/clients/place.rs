@@ -10,13 +10,15 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::nodes;
-use crate::bare::control_plane::AUDITED;
+use crate::bare::AUDITED;
 use crate::cluster::Cluster;
 use crate::release;
 use crate::work::Work;
 
-/// The account's name, as [`AUDITED`] says it.
-const ACCOUNT: &str = "agent";
+/// The namespace of the account and of the pods.
+pub(crate) const NAMESPACE: &str = AUDITED.0;
+/// The account.
+const ACCOUNT: &str = AUDITED.1;
 
 /// The place.
 pub(crate) struct Place<'a> {
@@ -35,17 +37,11 @@ impl<'a> Place<'a> {
         let kubeconfig = cluster.work().run().join("kubeconfig/clients");
         let place = Self { cluster, kubeconfig };
         place.remove()?;
-        let namespace = place.namespace();
-        place.cluster.kubectl(&["create", "namespace", namespace])?;
-        place.cluster.kubectl(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
+        place.cluster.kubectl(&["create", "namespace", NAMESPACE])?;
+        place.cluster.kubectl(&["create", "serviceaccount", ACCOUNT, "-n", NAMESPACE])?;
         place.grant()?;
         place.write_kubeconfig()?;
         Ok(place)
-    }
-
-    /// The namespace, of the account and of the pods.
-    pub(crate) fn namespace(&self) -> &'static str {
-        AUDITED.split(':').nth(2).unwrap_or_default()
     }
 
     /// The administrator's kubeconfig.
@@ -55,14 +51,13 @@ impl<'a> Place<'a> {
 
     /// Gives the account what the chart gives a node's agent.
     fn grant(&self) -> Result<()> {
-        let namespace = self.namespace();
         let chart = Work::repository().join("chart").display().to_string();
         let rights = self.cluster.helm(&[
             "template",
-            namespace,
+            NAMESPACE,
             &chart,
             "--namespace",
-            namespace,
+            NAMESPACE,
             "--set",
             &format!("serviceAccount.create=false,serviceAccount.name={ACCOUNT}"),
             "--set",
@@ -76,9 +71,14 @@ impl<'a> Place<'a> {
     }
 
     fn write_kubeconfig(&self) -> Result<()> {
-        let namespace = self.namespace();
-        let token =
-            self.cluster.kubectl(&["create", "token", ACCOUNT, "-n", namespace, "--duration=6h"])?;
+        let token = self.cluster.kubectl(&[
+            "create",
+            "token",
+            ACCOUNT,
+            "-n",
+            NAMESPACE,
+            "--duration=6h",
+        ])?;
         let admin = std::fs::read_to_string(self.admin())?;
         let cluster = admin.lines().find(|line| line.starts_with("clusters:"));
         let cluster = cluster.context("the administrator's kubeconfig names no cluster")?;
@@ -93,19 +93,10 @@ impl<'a> Place<'a> {
     /// Removes it, and what is in it.
     fn remove(&self) -> Result<()> {
         nodes::remove(self)?;
-        let namespace = self.namespace();
-        let gone = ["--ignore-not-found", "--timeout=120s"];
-        for object in ["clusterrolebinding", "clusterrole", "namespace"] {
-            let names = match object {
-                "namespace" => vec![namespace.to_owned()],
-                _ => vec!["-l".to_owned(), format!("app.kubernetes.io/instance={namespace}")],
-            };
-            let mut arguments = vec!["delete", object];
-            arguments.extend(names.iter().map(String::as_str));
-            arguments.extend(gone);
-            self.cluster.kubectl(&arguments)?;
-        }
-        Ok(())
+        let ours = format!("app.kubernetes.io/instance={NAMESPACE}");
+        self.cluster.kubectl(&["delete", "clusterrolebinding,clusterrole", "-l", &ours])?;
+        let namespace = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"];
+        self.cluster.kubectl(&namespace).map(drop)
     }
 }
 

@@ -13,7 +13,10 @@ const SHOWN: usize = 30;
 
 /// Prints both tables and the roll-outs second by second.
 pub(crate) fn print(all: &[Measured], fleet: Fleet) {
-    println!("\n{} pods on each node, {} changes of them a minute on each", fleet.pods, fleet.changes);
+    println!(
+        "\n{} pods on each node, {} changes of them a minute on each",
+        fleet.pods, fleet.changes
+    );
     steady(all);
     start(all);
     for measured in all.iter().filter(|measured| measured.agents > 0) {
