@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use self::control_plane::random_hex;
+pub(crate) use self::control_plane::{AUDITED, random_hex};
 pub(crate) use self::down::down;
 use crate::certs::Certs;
 use crate::cluster::Flavor;

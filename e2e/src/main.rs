@@ -1,4 +1,4 @@
-//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | torture | down | status | tools`.
+//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | torture | clients | down | status | tools`.
 //!
 //! In: this repository (chart, manifests, Dockerfile, the agent's crates) and a machine. Out: one
 //! line a promise, then `N passed, N failed, N skipped`; the exit code is not zero when one failed.
@@ -8,6 +8,7 @@
 
 mod bare;
 mod certs;
+mod clients;
 mod cluster;
 mod cmd;
 mod diagnose;
@@ -30,6 +31,7 @@ mod work;
 mod workload;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -88,6 +90,24 @@ enum Command {
         #[arg(long, value_enum)]
         cluster: Option<Flavor>,
     },
+    /// Measure what the agents of many nodes ask of the API server
+    Clients {
+        /// Numbers of agents, one after the other
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 50, 500])]
+        counts: Vec<usize>,
+        /// How long each number is watched, in seconds; the default is a little more than the life of a watch
+        #[arg(long, default_value_t = 295)]
+        seconds: u64,
+        /// Pods on each node
+        #[arg(long, default_value_t = 10)]
+        pods: usize,
+        /// Changes of pods on each node, a minute
+        #[arg(long, default_value_t = 2.0)]
+        changes: f64,
+    },
+    /// Be some of these agents (what `clients` starts beside the cluster)
+    #[command(hide = true)]
+    ClientsProcess(clients::Part),
     /// Stop the cluster and leave nothing behind (the cached tools stay)
     Down,
     /// Say what is running
@@ -143,6 +163,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
             println!("{tally}");
             return Ok(tally.code());
         }
+        Command::Clients { counts, seconds, pods, changes } => {
+            let cluster = Cluster::up(&work, None)?;
+            let fleet = clients::Fleet { nodes: 0, pods, changes };
+            let window = Duration::from_secs(seconds);
+            let tally = clients::run(&cluster, &clients::Plan { counts, window, fleet });
+            println!("{tally}");
+            return Ok(tally.code());
+        }
+        Command::ClientsProcess(part) => clients::run_part(&part)?,
         Command::Sink { listen, file } => sink::serve(listen, &file)?,
         Command::Down => Cluster::down(&work)?,
         Command::Status => Cluster::print_status(&work)?,

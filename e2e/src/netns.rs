@@ -4,10 +4,13 @@
 //! It is entered by `nsenter --net`, not by `ip netns exec`: that mounts /sys anew and so hides the
 //! cgroup mounts from the kubelet.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cmd;
 
@@ -26,6 +29,14 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", path().display())).arg(program);
     command
+}
+
+/// Takes the calling thread inside, and the threads that it starts from then on.
+pub(crate) fn enter() -> Result<()> {
+    let path = path();
+    let namespace = File::open(&path).with_context(|| path.display().to_string())?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .with_context(|| path.display().to_string())
 }
 
 /// Makes it.

@@ -2,6 +2,7 @@
 //!
 //! The order matters for time alone: suites that can share an installed release come first.
 
+mod clients;
 mod deleted;
 mod events;
 mod gone;
@@ -31,4 +32,5 @@ pub(crate) const ALL: &[&[Suite]] = &[
     &[key::SUITE],
     &[helm::SUITE],
     &[manifests::SUITE],
+    &[clients::SUITE],
 ];

@@ -5,12 +5,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::bare::api_url;
 use crate::certs::Certs;
 use crate::process::Process;
 use crate::work::Work;
 use crate::{cmd, netns, wait};
+
+/// Whose requests the audit log has, by namespace and name of the service account: those of the agents that
+/// [`crate::clients`] starts. Nobody else's, so that it costs nothing.
+pub(crate) const AUDITED: (&str, &str) = ("hawsepipe-e2e-clients", "agent");
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -78,6 +83,15 @@ pub(crate) fn api_server(work: &Work, binaries: &Path, certs: &Certs) -> Result<
     wait::until_true("etcd", Duration::from_secs(20), || {
         cmd::succeeds(etcdctl().args(["endpoint", "health", "--dial-timeout=1s"]))
     })?;
+    let (namespace, account) = AUDITED;
+    let audited = format!("system:serviceaccount:{namespace}:{account}");
+    let audit_policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "users": [audited]}, {"level": "None"}],
+    });
+    let audit_policy = work.run_file("audit-policy.json", audit_policy.to_string())?;
     Process::spawn(
         "kube-apiserver",
         netns::command(binaries.join("kube-apiserver"))
@@ -95,7 +109,10 @@ pub(crate) fn api_server(work: &Work, binaries: &Path, certs: &Certs) -> Result<
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .arg(format!("--kubelet-client-certificate={}", certs.path("kubelet-client.crt")))
             .arg(format!("--kubelet-client-key={}", certs.path("kubelet-client.key")))
-            .arg("--kubelet-preferred-address-types=InternalIP"),
+            .arg("--kubelet-preferred-address-types=InternalIP")
+            .arg(format!("--audit-policy-file={}", audit_policy.display()))
+            .arg(format!("--audit-log-path={}", work.log("audit")?.display()))
+            .args(["--audit-log-maxsize=64", "--audit-log-maxbackup=1"]),
         &work.log("kube-apiserver")?,
     )
 }
