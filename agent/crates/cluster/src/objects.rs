@@ -11,6 +11,7 @@
 //! in one place is still good in the others. Sources of the fields: <https://kubernetes.io/docs/reference/kubernetes-api/>.
 
 mod change;
+mod follow;
 mod job;
 mod kind;
 mod limits;
@@ -26,6 +27,7 @@ mod volume;
 mod workload;
 
 pub use change::{Cause, Change, ObjectWatcher};
+pub use follow::ObjectFollower;
 pub use job::{ConcurrencyPolicy, CronJob, CronJobSpec, CronJobStatus, Job, JobSpec, JobStatus};
 pub use kind::{Kept, Object, ObjectKind};
 pub use limits::{

@@ -10,7 +10,7 @@ pub struct Change<'a> {
     pub kind: ObjectKind,
     /// How it was. `None`: it is new to us. When it is gone: its last state, as far as the API server gave it.
     pub before: Option<&'a Object>,
-    /// How it is. `None`: it is gone. Its version differs from the one before, though what is kept of it may be the same.
+    /// How it is. `None`: it is gone. Its version differs from the one before, though the rest of what is kept may not.
     pub after: Option<&'a Object>,
     /// How that was found.
     pub cause: Cause,

@@ -162,7 +162,8 @@ impl ObjectStore {
         kind: ObjectKind,
         object: &serde_json::Value,
     ) -> Result<(), ObjectError> {
-        self.delete(&read(kind, &object.to_string())?);
+        let last = read(kind, &object.to_string())?;
+        self.delete(kind, &last.metadata().uid, Some(&last));
         Ok(())
     }
 
@@ -185,10 +186,14 @@ impl ObjectStore {
         Ok(())
     }
 
+    /// Somebody follows this kind from now on.
+    pub(super) fn follow(&self, kind: ObjectKind) {
+        self.shelf(kind).state.lock().followed = true;
+    }
+
     /// A list begins. What was found by one that was not complete stays until one is.
     pub(super) fn begin_list(&self, kind: ObjectKind) {
         let mut state = self.shelf(kind).state.lock();
-        state.followed = true;
         state.lists = state.lists.wrapping_add(1);
     }
 
@@ -202,8 +207,8 @@ impl ObjectStore {
             let meta = object.metadata();
             if let Some(known) = entries.get_mut(&meta.uid) {
                 known.list = list;
-                let version = meta.resource_version;
-                if version != 0 && known.object.metadata().resource_version == version {
+                // Not by the version alone: after a restored backup there can be another one of the same number.
+                if known.object == object {
                     return;
                 }
                 Some(std::mem::replace(&mut known.object, object.clone()))
@@ -224,12 +229,11 @@ impl ObjectStore {
         }
     }
 
-    /// An object was deleted; this is its last state.
-    pub(super) fn delete(&self, last: &Object) {
-        let kind = last.kind();
-        let known = self.shelf(kind).entries.write().remove(&last.metadata().uid);
-        if known.is_some() {
-            self.tell(kind, Some(last), None, Cause::Watched);
+    /// An object was deleted; `last` is its last state, if that can be read.
+    pub(super) fn delete(&self, kind: ObjectKind, uid: &Uid, last: Option<&Object>) {
+        let known = self.shelf(kind).entries.write().remove(uid);
+        if let Some(known) = known {
+            self.tell(kind, last.or(Some(&known.object)), None, Cause::Watched);
         }
     }
 
@@ -256,7 +260,6 @@ impl ObjectStore {
     /// one; but the kind is not synced.
     pub(super) fn switch_off(&self, kind: ObjectKind, message: String, remedy: String) {
         let mut state = self.shelf(kind).state.lock();
-        state.followed = true;
         state.synced_since = None;
         let since = state.off.as_ref().map_or_else(Timestamp::now, |off| off.since);
         state.off = Some(Off { since, message, remedy });
