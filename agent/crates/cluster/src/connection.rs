@@ -1,6 +1,7 @@
 //! A connection to the API server for what one process of the cluster does.
 //!
-//! In: the pod's ServiceAccount, or else KUBECONFIG. Out: who leads, and the events of the cluster.
+//! In: the pod's ServiceAccount, or else KUBECONFIG. Out: who leads, and the events and objects of the
+//! cluster.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::events::EventFollower;
 use crate::leader::{Duty, Leader, LeaderSettings};
 use crate::link::Link;
+use crate::objects::{ObjectFollower, ObjectKind};
 use crate::{ClusterError, client, lookups};
 
 /// A connection to the API server.
@@ -56,6 +58,12 @@ impl Connection {
     #[must_use]
     pub fn events(&self) -> EventFollower {
         EventFollower::new(self.client.clone(), Arc::clone(&self.link))
+    }
+
+    /// Follows all objects of these kinds.
+    #[must_use]
+    pub fn objects(&self, kinds: &[ObjectKind]) -> ObjectFollower {
+        ObjectFollower::new(self.client.clone(), Arc::clone(&self.link), kinds)
     }
 
     /// Who leads, as this process sees it, and what keeps it so: to be run until it ends, after `give_back`. After

@@ -197,7 +197,7 @@ impl Following {
             match self.of.page(self.path, 1, "").await {
                 Ok(page) => return version(&page.metadata.resource_version),
                 // A server without the group.
-                Err(failure) if failure.not_found && self.path == PATHS[0] => {
+                Err(failure) if failure.kind == Kind::not_found && self.path == PATHS[0] => {
                     info!(
                         "the API server has no events.k8s.io/v1, following the events of core v1"
                     );
@@ -326,11 +326,10 @@ fn progress(resource_version: u64) -> EventsProgress {
     EventsProgress { resource_version, time: Timestamp::now() }
 }
 
-fn version(text: &str) -> Result<u64, Failure> {
+pub(crate) fn version(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_error| Failure {
         kind: Kind::decode,
         message: format!("the resource version `{text}` is no number"),
         retry_after: None,
-        not_found: false,
     })
 }

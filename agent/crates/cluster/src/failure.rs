@@ -1,15 +1,17 @@
 //! What can go wrong with a request to the API server, told apart by what a person has to do.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use kube::core::Status;
-use prometheus_client::encoding::EncodeLabelValue;
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use serde::Serialize;
 
+use crate::objects::ObjectKind;
+
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EncodeLabelValue)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(non_camel_case_types)]
 pub(crate) enum Resource {
     /// The pods of this node.
@@ -24,12 +26,27 @@ pub(crate) enum Resource {
     leases,
     /// The events of the cluster.
     events,
+    /// All objects of a kind.
+    all(ObjectKind),
 }
 
 impl Resource {
-    /// The RBAC rule that allows it.
-    pub(crate) fn rule(self) -> &'static str {
+    /// The resource's name in the API.
+    pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::pods => "pods",
+            Self::nodes => "nodes",
+            Self::namespaces => "namespaces",
+            Self::jobs => "jobs",
+            Self::leases => "leases",
+            Self::events => "events",
+            Self::all(kind) => kind.resource(),
+        }
+    }
+
+    /// The RBAC rule that allows it.
+    pub(crate) fn rule(self) -> String {
+        let rule = match self {
             Self::pods => "apiGroups [\"\"], resources [pods], verbs [get, list, watch]",
             Self::nodes => "apiGroups [\"\"], resources [nodes], verbs [get, list, watch]",
             Self::namespaces => {
@@ -42,19 +59,46 @@ impl Resource {
             Self::events => {
                 "apiGroups [\"\", events.k8s.io], resources [events], verbs [get, list, watch]"
             }
-        }
+            Self::all(kind) => {
+                let group = if kind.group().is_empty() { "\"\"" } else { kind.group() };
+                return format!("apiGroups [{group}], resources [{self}], verbs [list, watch]");
+            }
+        };
+        rule.to_owned()
     }
 
     /// What is missing without it.
-    pub(crate) fn without(self) -> &'static str {
-        match self {
+    pub(crate) fn without(self) -> String {
+        let without = match self {
             Self::pods => "logs carry what their path says of the pod, and no labels or owners",
             Self::nodes => "cloud.* and host.* are missing",
             Self::namespaces => "k8s.cluster.uid is missing",
             Self::jobs => "k8s.cronjob.* are missing",
             Self::leases => "this process never leads, and sends nothing of the cluster",
             Self::events => "no Kubernetes events are sent",
+            Self::all(_) => return format!("nothing is sent of the cluster's {self}"),
+        };
+        without.to_owned()
+    }
+
+    /// What tells it from others in metrics: a node's own pods are not all pods.
+    fn label(self) -> String {
+        match self {
+            Self::all(_) => format!("cluster/{self}"),
+            _ => self.name().to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl EncodeLabelValue for Resource {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.label(), encoder)
     }
 }
 
@@ -71,6 +115,8 @@ pub(crate) enum Kind {
     forbidden,
     /// 429: the API server asks for patience.
     too_many_requests,
+    /// 404: what was asked for is not there.
+    not_found,
     /// 410: the resource version is too old. Not a failure: a new list follows.
     gone,
     /// Any other refusal by the API server.
@@ -86,21 +132,22 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// How long the API server asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// 404: what was asked for is not there.
-    pub(crate) not_found: bool,
 }
 
 impl Failure {
     /// No answer within `limit`.
     pub(crate) fn timeout(limit: Duration) -> Self {
         let message = format!("no answer within {} s", limit.as_secs());
-        Self { kind: Kind::unreachable, message, retry_after: None, not_found: false }
+        Self { kind: Kind::unreachable, message, retry_after: None }
     }
 
     /// What a person can do about it, if the API server cannot be blamed alone.
     pub(crate) fn remedy(&self, resource: Resource) -> String {
         match self.kind {
             Kind::forbidden => format!("grant {} (until then {})", resource.rule(), resource.without()),
+            Kind::not_found => format!(
+                "nothing to do if this Kubernetes is to have no {resource}; else see that their API is served"
+            ),
             Kind::unauthorized => {
                 "let a valid ServiceAccount token be mounted; it is read again by itself".to_owned()
             }
@@ -118,6 +165,7 @@ impl From<&Status> for Failure {
         let kind = match status.code {
             401 => Kind::unauthorized,
             403 => Kind::forbidden,
+            404 => Kind::not_found,
             410 => Kind::gone,
             429 => Kind::too_many_requests,
             _ => Kind::server,
@@ -128,7 +176,6 @@ impl From<&Status> for Failure {
             kind,
             message: format!("{} {}: {}", status.code, status.reason, status.message),
             retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
-            not_found: status.code == 404,
         }
     }
 }
@@ -145,7 +192,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Auth(_) => Kind::unauthorized,
             _ => Kind::unreachable,
         };
-        Self { kind, message: with_causes(&error), retry_after: None, not_found: false }
+        Self { kind, message: with_causes(&error), retry_after: None }
     }
 }
 

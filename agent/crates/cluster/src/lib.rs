@@ -10,7 +10,7 @@
 //! - what it asks the API server for is exactly what [`check_rights`] checks, and nothing else.
 //!
 //! What one process of the cluster does ([`Connection`]): one that holds a Lease leads ([`Leader`]), and follows the events
-//! of the whole cluster ([`EventFollower`]).
+//! of the whole cluster ([`EventFollower`]) and the state of its objects ([`objects`]).
 //!
 //! The node's kubelet is asked apart from that ([`kubelet`]), and only when somebody wants its numbers.
 //!
@@ -48,6 +48,7 @@ mod metrics;
 mod node;
 mod none;
 mod object;
+pub mod objects;
 mod pod;
 mod quantity;
 mod resources;

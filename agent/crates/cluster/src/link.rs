@@ -45,9 +45,9 @@ struct Open {
 pub struct LastError {
     /// When, RFC 3339.
     pub time: String,
-    /// What was asked for: `pods`, `nodes`, `namespaces`, `jobs`, `leases` or `events`.
+    /// What was asked for, by its resource's name: `pods`, `leases`, ..
     pub resource: String,
-    /// `unreachable`, `unauthorized`, `forbidden`, `too_many_requests`, `server` or `decode`.
+    /// `unreachable`, `unauthorized`, `forbidden`, `too_many_requests`, `not_found`, `server` or `decode`.
     pub kind: String,
     /// What happened.
     pub message: String,
@@ -74,7 +74,7 @@ impl Link {
         self.metrics.count_error(resource, failure.kind);
         self.metrics.set_connected(resource, false);
         let problem = match failure.kind {
-            Kind::forbidden | Kind::decode => (failure.kind, Some(resource)),
+            Kind::forbidden | Kind::not_found | Kind::decode => (failure.kind, Some(resource)),
             kind => (kind, None),
         };
         let remedy = failure.remedy(resource);
@@ -82,7 +82,7 @@ impl Link {
         state.connected.remove(&resource);
         state.last_error = Some(LastError {
             time: Timestamp::now().to_string(),
-            resource: format!("{resource:?}"),
+            resource: resource.to_string(),
             kind: format!("{:?}", failure.kind),
             message: failure.message.clone(),
             remedy: remedy.clone(),
@@ -99,11 +99,11 @@ impl Link {
         let error = failure.message.as_str();
         if news {
             warn!(
-                ?resource, kind = ?failure.kind, error, remedy,
+                %resource, kind = ?failure.kind, error, remedy,
                 "the Kubernetes API server does not give what is asked for; what is known stays, trying on"
             );
         } else {
-            debug!(?resource, kind = ?failure.kind, error, "still the same");
+            debug!(%resource, kind = ?failure.kind, error, "still the same");
         }
         news
     }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn failure(kind: Kind) -> Failure {
-        Failure { kind, message: "it failed".into(), retry_after: None, not_found: false }
+        Failure { kind, message: "it failed".into(), retry_after: None }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 /// An amount that is not negative.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Quantity {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Quantity {
     /// In billionths.
     nano: i128,
 }
@@ -24,7 +24,8 @@ const FRACTION_ONE: i128 = 1_000_000_000_000_000_000;
 
 impl Quantity {
     /// Reads an amount; `None` for what is none.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('+').unwrap_or(text);
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, suffix) = text.split_at(end);
@@ -44,14 +45,16 @@ impl Quantity {
     }
 
     /// The amount as a number.
+    #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn units(self) -> f64 {
+    pub fn units(self) -> f64 {
         // In two steps: 0.1 is to be 0.1.
         (self.nano / NANO) as f64 + (self.nano % NANO) as f64 / 1e9
     }
 
     /// The amount in whole units, rounded up.
-    pub(crate) fn whole(self) -> u64 {
+    #[must_use]
+    pub fn whole(self) -> u64 {
         u64::try_from(div_up(self.nano, NANO)).unwrap_or(u64::MAX)
     }
 }

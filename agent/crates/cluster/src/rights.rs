@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::client;
 use crate::failure::{Failure, Resource};
+use crate::objects::ObjectKind;
 
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ const OF_EVENTS: [Right; 3] = [
     (Resource::events, "events.k8s.io", "watch", ""),
     (Resource::namespaces, "", "get", "kube-system"),
 ];
+/// What it takes to follow all objects of a kind.
+const OF_OBJECTS: [&str; 2] = ["list", "watch"];
 /// What the Lease takes; it is created once.
 const OF_LEASE: [&str; 3] = ["create", "get", "update"];
 
@@ -45,6 +48,8 @@ pub struct Rights {
     /// It stands for the lead, by the Lease of this namespace (empty: the pod's own) and name, to follow the events of the
     /// cluster.
     pub events: Option<(String, String)>,
+    /// It follows all objects of these kinds, when it leads.
+    pub objects: Vec<ObjectKind>,
 }
 
 /// One question.
@@ -78,6 +83,10 @@ impl Rights {
                 name: if verb == "create" { String::new() } else { name.clone() },
                 namespace: namespace.to_owned(),
             }));
+        }
+        for &kind in &self.objects {
+            let resource = Resource::all(kind);
+            questions.extend(OF_OBJECTS.map(|verb| question((resource, kind.group(), verb, ""))));
         }
         questions
     }
@@ -114,7 +123,7 @@ pub async fn check_rights_with(client: Client, rights: &Rights) -> Vec<Finding> 
         match allowed(&reviews, &question).await {
             Ok(None) => {}
             Ok(Some(reason)) => findings.push(Finding {
-                problem: format!("no right to {verb} {resource:?} {name}").trim_end().to_owned()
+                problem: format!("no right to {verb} {resource} {name}").trim_end().to_owned()
                     + &reason,
                 remedy: format!(
                     "grant {} to the ServiceAccount; without it {}",
@@ -145,7 +154,7 @@ async fn allowed(
 ) -> Result<Option<String>, Failure> {
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let attributes = ResourceAttributes {
-        resource: Some(format!("{resource:?}")),
+        resource: Some(resource.to_string()),
         group: Some((*group).to_owned()),
         verb: Some((*verb).to_owned()),
         name: some(name),

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         let leads = config.leading.events.is_some() && args.role.is_cluster();
         let config::Leading { lease_namespace, lease_name, .. } = &config.leading;
         let events = leads.then(|| (lease_namespace.clone(), lease_name.clone()));
-        let rights = Rights { node: args.role.is_node(), events };
+        let rights = Rights { node: args.role.is_node(), events, objects: Vec::new() };
         let findings = hawsepipe_cluster::check_rights(&rights).await;
         if findings.is_empty() {
             report.good(

@@ -35,6 +35,13 @@ struct State {
     compacted: u64,
     watches: Vec<(String, UnboundedSender<Result<Bytes, BoxError>>)>,
     requests: Vec<String>,
+    /// What was accepted, by request.
+    accepted: Vec<String>,
+    streams: Streams,
+    /// The next page that is not the first is forgotten.
+    forget_page: bool,
+    /// The next requests for a list or a watch are answered with 429, each asking for so many seconds.
+    throttled: Vec<u32>,
     away: bool,
     forbidden: BTreeSet<String>,
     /// Watches end as soon as they begin.
@@ -43,6 +50,20 @@ struct State {
     refuse_watches: Option<u16>,
     /// Paths that this server does not know.
     missing: Vec<String>,
+}
+
+/// What becomes of the wish for a streamed list.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// It is refused: 422.
+    #[default]
+    Refused,
+    /// It is served.
+    Served,
+    /// It is not known: the watch is like any other.
+    Ignored,
+    /// It has no end, and begins with silence.
+    Silent,
 }
 
 impl FakeApi {
@@ -59,6 +80,9 @@ impl FakeApi {
                     // A busy loop would keep the paused clock from moving on: let it wait, and be counted.
                     std::future::pending::<()>().await;
                 }
+                let accept = parts.headers.get(http::header::ACCEPT);
+                let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+                api.state().accepted.push(accept);
                 api.answer(parts.method.as_str(), &parts.uri.to_string(), &body)
             }
         });
@@ -68,6 +92,35 @@ impl FakeApi {
     /// All requests for `path` so far.
     pub(crate) fn requests(&self, path: &str) -> Vec<String> {
         self.state().requests.iter().filter(|uri| uri.starts_with(path)).cloned().collect()
+    }
+
+    /// What was accepted by all requests for `path` so far.
+    pub(crate) fn accepted(&self, path: &str) -> Vec<String> {
+        let state = self.state();
+        let both = state.requests.iter().zip(&state.accepted);
+        both.filter(|(uri, _)| uri.starts_with(path)).map(|(_, it)| it.clone()).collect()
+    }
+
+    /// What becomes of streamed lists.
+    pub(crate) fn stream_lists(&self, streams: Streams) {
+        self.state().streams = streams;
+    }
+
+    /// The next list in pages is forgotten in the middle of it: 410.
+    pub(crate) fn forget_next_page(&self) {
+        self.state().forget_page = true;
+    }
+
+    /// The next request is throttled: 429, with so many seconds to wait.
+    pub(crate) fn throttle_next(&self, seconds: u32) {
+        self.state().throttled.push(seconds);
+    }
+
+    /// Tells the watches of `collection` this line.
+    pub(crate) fn say(&self, collection: &str, line: &Value) {
+        for (_, watch) in self.state().watches.iter().filter(|(watched, _)| watched == collection) {
+            drop(watch.unbounded_send(Ok(Bytes::from(format!("{line}\n")))));
+        }
     }
 
     /// Adds or changes an object of `collection` (`pods`, `nodes`, ..); tells the watches.
@@ -211,7 +264,17 @@ impl FakeApi {
             return Ok(status(404, "NotFound", "the server could not find the requested resource"));
         }
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-        let collections = ["pods", "nodes", "namespaces", "jobs", "events", "leases"];
+        let collections = [
+            "pods",
+            "nodes",
+            "namespaces",
+            "jobs",
+            "events",
+            "leases",
+            "replicasets",
+            "services",
+            "horizontalpodautoscalers",
+        ];
         let position = segments.iter().rposition(|segment| collections.contains(segment));
         let position = position.expect("a known collection");
         let collection = segments[position];
@@ -223,6 +286,14 @@ impl FakeApi {
         }
         if let Some(name) = segments.get(position + 1) {
             return Ok(state.get(collection, name));
+        }
+        if let Some(seconds) = state.throttled.pop() {
+            let message = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+                "reason": "TooManyRequests", "message": "slow down", "details": {"retryAfterSeconds": seconds}});
+            return Ok(json_body(429, &message));
+        }
+        if parameter(query, "sendInitialEvents") == Some("true") {
+            return Ok(state.stream(collection));
         }
         if parameter(query, "watch") == Some("true") {
             return Ok(state.watch(collection, query));
@@ -245,7 +316,11 @@ impl State {
         self.history.push((self.version, collection.to_owned(), line));
     }
 
-    fn list(&self, collection: &str, query: &str) -> Response<Body> {
+    fn list(&mut self, collection: &str, query: &str) -> Response<Body> {
+        if self.forget_page && parameter(query, "continue").is_some() {
+            self.forget_page = false;
+            return status(410, "Expired", "The provided continue parameter is too old");
+        }
         let all: Vec<_> =
             self.objects.iter().filter(|object| object["kind"] == collection).collect();
         let from = parameter(query, "continue").map_or(0, |from| from.parse().unwrap());
@@ -295,6 +370,31 @@ impl State {
             .iter()
             .find(|object| object["kind"] == collection && object["metadata"]["name"] == name);
         found.map_or_else(|| status(404, "NotFound", "not found"), |it| json_body(200, &typed(it)))
+    }
+
+    /// All objects, then the bookmark that ends them, then what happens.
+    fn stream(&mut self, collection: &str) -> Response<Body> {
+        let (sender, receiver) = unbounded();
+        let send = |kind: &str, object: &Value| {
+            let line = format!("{}\n", json!({"type": kind, "object": object}));
+            drop(sender.unbounded_send(Ok(Bytes::from(line))));
+        };
+        if self.streams == Streams::Refused {
+            return status(422, "Invalid", "sendInitialEvents: Forbidden");
+        }
+        if self.streams != Streams::Silent {
+            for object in self.objects.iter().filter(|object| object["kind"] == collection) {
+                send("ADDED", object);
+            }
+            let mut meta = json!({"resourceVersion": self.version.to_string(), "annotations": {}});
+            if self.streams == Streams::Served {
+                meta["annotations"]["k8s.io/initial-events-end"] = json!("true");
+            }
+            send("BOOKMARK", &json!({"kind": "Any", "apiVersion": "v1", "metadata": meta}));
+        }
+        self.watches.push((collection.to_owned(), sender));
+        let body = StreamBody::new(receiver.map(|chunk| chunk.map(Frame::data)));
+        Response::new(body.boxed_unsync())
     }
 
     fn watch(&mut self, collection: &str, query: &str) -> Response<Body> {
