@@ -7,13 +7,13 @@
 //!
 //! Numbers of requests and bytes are right on any machine; those of time are this machine's, which runs the agents too.
 
-mod admin;
+pub(crate) mod admin;
 mod agents;
 mod audit;
-mod nodes;
-mod place;
+pub(crate) mod nodes;
+pub(crate) mod place;
 mod report;
-mod server;
+pub(crate) mod server;
 mod sockets;
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | torture | clients | down | status | tools`.
+//! Hawsepipe on a real Kubernetes: `cargo e2e up | test | torture | clients | beside | down | status | tools`.
 //!
 //! In: this repository (chart, manifests, Dockerfile, the agent's crates) and a machine. Out: one
 //! line a promise, then `N passed, N failed, N skipped`; the exit code is not zero when one failed.
@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bare;
+mod beside;
 mod certs;
 mod clients;
 mod cluster;
@@ -108,6 +109,15 @@ enum Command {
     /// Be some of these agents (what `clients` starts beside the cluster)
     #[command(hide = true)]
     ClientsProcess(clients::Part),
+    /// Measure what the leader takes beside kube-state-metrics, over the same objects
+    Beside {
+        /// Pods
+        #[arg(long, default_value_t = 10_000)]
+        pods: usize,
+        /// ReplicaSets
+        #[arg(long, default_value_t = 10_000)]
+        replicasets: usize,
+    },
     /// Stop the cluster and leave nothing behind (the cached tools stay)
     Down,
     /// Say what is running
@@ -173,6 +183,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::ClientsProcess(part) => clients::run_part(&part)?,
         Command::Sink { listen, file } => sink::serve(listen, &file)?,
+        Command::Beside { pods, replicasets } => {
+            beside::run(&Cluster::up(&work, None)?, pods, replicasets)?;
+        }
         Command::Down => Cluster::down(&work)?,
         Command::Status => Cluster::print_status(&work)?,
         Command::Tools { name: None } => {

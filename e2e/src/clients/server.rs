@@ -19,7 +19,8 @@ impl Page {
         Ok(Self::read(&cluster.kubectl(&["get", "--raw", "/metrics"])?))
     }
 
-    fn read(text: &str) -> Self {
+    /// Of this text.
+    pub(crate) fn read(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let series = lines.filter_map(|line| {
             // A label's value may have a space.
