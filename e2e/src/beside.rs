@@ -148,7 +148,7 @@ fn leader_knows(cluster: &Cluster, pods: usize) -> Result<()> {
     wait::until("the leader to tell of every pod", SOON, Duration::from_secs(2), || {
         let pod = release::name(&release::cluster_pod(cluster)?);
         let page = Page::read(&release::admin(cluster, &pod, "metrics")?);
-        let of = |metric| page.sum(metric, &["collector=\"k8s_pods\""]);
+        let of = |metric| page.sum(metric, &["collector=\"cluster_pods\""]);
         let (runs, points) =
             (of("hawsepipe_collector_runs_total"), of("hawsepipe_collector_points_total"));
         ensure!(points >= 2.0 * pods as f64, "{points} points in {runs} runs");
