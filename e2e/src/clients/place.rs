@@ -12,7 +12,6 @@ use serde_json::json;
 use super::nodes;
 use crate::bare::AUDITED;
 use crate::cluster::Cluster;
-use crate::release;
 use crate::work::Work;
 
 /// The namespace of the account and of the pods.
@@ -32,8 +31,6 @@ impl<'a> Place<'a> {
     pub(crate) fn create(cluster: &'a Cluster) -> Result<Self> {
         // Only the bare cluster has a network that processes can be put into, and an audit log.
         cluster.second_node()?;
-        // Agents of a release would be sent to nodes that are only objects.
-        release::uninstall(cluster)?;
         let kubeconfig = cluster.work().run().join("kubeconfig/clients");
         let place = Self { cluster, kubeconfig };
         place.remove()?;

@@ -30,7 +30,7 @@ pub(crate) fn print(all: &[Measured], fleet: Fleet) {
 
 fn steady(all: &[Measured]) {
     println!(
-        "\n| agents | window s | changes | requests/s | each, per 290 s | bytes/s to agents | each | bytes/s from agents | each | watches of pods and nodes | connections | opened | API server: events/s | bytes/s | CPU s/s | memory MiB |"
+        "\n| agents | window s | changes | requests/s | each, per 290 s | bytes/s to agents | each | bytes/s from agents | each | watches of pods and nodes | connections | closed | API server: events/s | bytes/s | CPU s/s | memory MiB |"
     );
     println!("|{}", "---|".repeat(16));
     for measured in all {

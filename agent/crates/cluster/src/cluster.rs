@@ -9,9 +9,10 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::jitter;
 use crate::failure::Resource;
 use crate::index::PodIndex;
 use crate::link::{LastError, Link};
@@ -23,6 +24,11 @@ use crate::selection::Selection;
 use crate::watch::{Sink, Watch};
 use crate::workload::JobRef;
 use crate::{ClusterError, client};
+
+/// Nodes that start together do not ask together: each asks for everything at some moment of this, the same for all, so that
+/// lines have the node's and the cluster's attributes from when they have their pod's. Half of what lines wait for these
+/// (`kubernetes.metadataTimeout`): none goes without because of it.
+const START_JITTER: Duration = Duration::from_secs(5);
 
 /// How often deleted pods whose time is over are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -109,24 +115,34 @@ impl Cluster {
         let cluster = Self { index: Arc::new(PodIndex::new(&node_name)), link: Arc::default() };
         let mut tasks = JoinSet::new();
         let (jobs, queued) = mpsc::channel(lookups::JOBS_QUEUED);
+        let start = Instant::now() + jitter(START_JITTER);
 
         let pods = PodSink { cluster: cluster.clone(), selection, jobs };
         let selector = format!("spec.nodeName={node_name}");
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
-            async move { cluster.watch(client, Resource::pods, selector).run(pods).await }
+            async move {
+                sleep_until(start).await;
+                cluster.watch(client, Resource::pods, selector).run(pods).await;
+            }
         }));
 
         let node = NodeSink { index: Arc::clone(&cluster.index) };
         let selector = format!("metadata.name={node_name}");
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
-            async move { cluster.watch(client, Resource::nodes, selector).run(node).await }
+            async move {
+                sleep_until(start).await;
+                cluster.watch(client, Resource::nodes, selector).run(node).await;
+            }
         }));
 
         tasks.spawn(until(cancel.clone(), {
             let (cluster, client) = (cluster.clone(), client.clone());
-            async move { lookups::cluster_uid(client, &cluster.link, &cluster.index).await }
+            async move {
+                sleep_until(start).await;
+                lookups::cluster_uid(client, &cluster.link, &cluster.index).await;
+            }
         }));
 
         tasks.spawn(until(cancel.clone(), {

@@ -11,7 +11,7 @@ use kube::api::{GetParams, Request};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::backoff::{Backoff, jitter};
+use crate::backoff::Backoff;
 use crate::failure::{Failure, Resource};
 use crate::index::PodIndex;
 use crate::link::Link;
@@ -23,9 +23,6 @@ pub(crate) const JOBS_QUEUED: usize = 1024;
 
 /// How long the answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// Nodes that start together do not ask together.
-const START_JITTER: Duration = Duration::from_secs(5);
 
 /// Finds the CronJob of each Job that comes in. One at a time: what keeps one from being answered keeps all.
 pub(crate) async fn cronjobs(
@@ -47,7 +44,6 @@ pub(crate) async fn cronjobs(
 
 /// Finds the cluster's UID.
 pub(crate) async fn cluster_uid(client: Client, link: &Link, index: &PodIndex) {
-    sleep(jitter(START_JITTER)).await;
     if let Some(uid) = kube_system_uid(&client, link).await {
         index.set_cluster_uid(uid);
     }

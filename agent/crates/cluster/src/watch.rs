@@ -18,13 +18,10 @@ use kube::api::{ListParams, Request, WatchEvent, WatchParams};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use crate::backoff::{Backoff, jitter};
+use crate::backoff::Backoff;
 use crate::failure::{Failure, Kind, Resource};
 use crate::link::Link;
 use crate::object::{List, Watched};
-
-/// Nodes that start together do not list together: each waits a random part of this.
-const START_JITTER: Duration = Duration::from_secs(2);
 
 /// How long a list may take, and a watch until it begins.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -77,7 +74,6 @@ impl Watch<'_> {
     /// Lists and watches for ever.
     pub(crate) async fn run<K: Watched>(self, mut sink: impl Sink<K>) {
         let mut backoff = Backoff::new();
-        sleep(jitter(START_JITTER)).await;
         loop {
             let wait = match self.list(&mut sink).await {
                 Ok(version) => {

@@ -91,6 +91,22 @@ async fn the_watch_cache_is_asked_for_this_nodes_pods_and_this_node_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn agents_that_start_together_spread_what_they_ask_over_five_seconds() {
+    let apis: Vec<_> = (0..500).map(|_| FakeApi::default()).collect();
+    let _agents: Vec<_> = apis.iter().map(start).collect();
+    let asked = || apis.iter().map(|api| api.requests("/").len()).sum::<usize>();
+    let mut seconds = Vec::new();
+    for _ in 0..6 {
+        let before = asked();
+        sleep(Duration::from_secs(1)).await;
+        seconds.push(asked() - before);
+    }
+    // Two lists, two watches and the namespace of each. 100 agents a second; the limit is five standard deviations above.
+    assert_eq!(seconds.iter().sum::<usize>(), 5 * 500, "{seconds:?}");
+    assert!(seconds.iter().all(|requests| *requests < 5 * 150), "{seconds:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pods_are_followed_and_a_deleted_one_keeps_its_metadata() {
     let api = FakeApi::default();
     let (handle, _stop) = start(&api);
