@@ -4,7 +4,7 @@
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
 //! The events of the cluster ([`Events`]) become log records here, in the one process that leads, and so do the heartbeats of
-//! the host's jobs ([`Heartbeats`]).
+//! the host's jobs ([`Heartbeats`]) and of CronJobs and Jobs ([`CronJobs`]), the latter by the process that leads.
 //!
 //! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
 //! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
@@ -20,10 +20,13 @@ mod collection;
 mod collector;
 mod collectors;
 mod counters;
+mod cronjobs;
 mod events;
 mod health;
 mod heartbeats;
 mod kubelet;
+mod lane;
+mod marks;
 mod metrics;
 mod page;
 mod pods;
@@ -38,6 +41,7 @@ mod writer;
 
 pub use collection::{Collection, Status};
 pub use collector::{CollectError, Collector, Need, find, list};
+pub use cronjobs::CronJobs;
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
 pub use heartbeats::{

@@ -15,6 +15,9 @@ pub struct Progress {
     /// How far it got with events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<EventsProgress>,
+    /// Heartbeats of CronJobs and Jobs up to here were delivered, by the leader's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeats: Option<Timestamp>,
 }
 
 /// How far events were delivered.
@@ -33,7 +36,23 @@ impl Progress {
     /// So far with events.
     #[must_use]
     pub fn of_events(events: EventsProgress) -> Self {
-        Self { version: VERSION, events: Some(events) }
+        Self { version: VERSION, events: Some(events), heartbeats: None }
+    }
+
+    /// So far with heartbeats.
+    #[must_use]
+    pub fn of_heartbeats(heartbeats: Timestamp) -> Self {
+        Self { version: VERSION, events: None, heartbeats: Some(heartbeats) }
+    }
+
+    /// With what `other` says, where this says nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            version: VERSION,
+            events: self.events.or(other.events),
+            heartbeats: self.heartbeats.or(other.heartbeats),
+        }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -65,7 +84,10 @@ mod tests {
         fn what_is_written_is_read_back(resource_version: u64, seconds in 0..4_000_000_000_i64) {
             let time = Timestamp::from_second(seconds).unwrap();
             let progress = Progress::of_events(EventsProgress { resource_version, time });
-            prop_assert_eq!(Progress::parse(&progress.to_text()), Ok(progress));
+            prop_assert_eq!(Progress::parse(&progress.to_text()), Ok(progress.clone()));
+            let both = Progress::of_heartbeats(time).or(progress.clone());
+            prop_assert_eq!((&both.events, both.heartbeats), (&progress.events, Some(time)));
+            prop_assert_eq!(Progress::parse(&both.to_text()), Ok(both));
         }
 
         #[test]
