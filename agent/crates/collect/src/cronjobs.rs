@@ -107,7 +107,8 @@ impl CronJobs {
         cronjobs.register("records", help, self.writer.sent.clone());
         let help = "Jobs that were gone before the spool had room for their heartbeats";
         cronjobs.register("dropped_jobs", help, self.writer.dropped.clone());
-        let help = "CronJobs whose schedule or time zone cannot be read: what they miss is not known";
+        let help =
+            "CronJobs whose schedule or time zone cannot be read: what they miss is not known";
         cronjobs.register("unknown_schedules", help, self.unknown.clone());
     }
 

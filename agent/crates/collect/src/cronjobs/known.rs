@@ -20,7 +20,7 @@ use super::pods::Pods;
 use super::run::{Beside, Gone, Run};
 use super::tallies::Tally;
 use super::whose::Whose;
-use crate::heartbeats::{DEFAULT_GRACE, Heartbeat, State, Missed};
+use crate::heartbeats::{DEFAULT_GRACE, Heartbeat, Missed, State};
 
 /// Jobs that are gone and of which something is to be told, at most; of more, the oldest are not told.
 const MAX_GONE: usize = 10_000;
@@ -247,13 +247,13 @@ impl Facts {
                 Some(plan) if Arc::ptr_eq(&plan.cronjob, cronjob) => {}
                 Some(plan) => plan.change(Arc::clone(cronjob), now),
                 None => {
-                    let listed = self.known_since.is_none();
-                    let since = self.since;
-                    let plan = Plan::new(Arc::clone(cronjob), now, |deadline_after| {
-                        // What was clear by then was told.
-                        let clear = since.and_then(|since| since.checked_sub(deadline_after).ok());
-                        listed.then(|| clear.unwrap_or(now))
-                    });
+                    // What was clear by then was told, or is nobody's.
+                    let told = match (self.known_since, self.since) {
+                        (None, None) => None,
+                        (None, Some(since)) => Some(since),
+                        (Some(_), _) => Some(now),
+                    };
+                    let plan = Plan::new(Arc::clone(cronjob), told, now);
                     self.plans.insert(uid.clone(), plan);
                 }
             }

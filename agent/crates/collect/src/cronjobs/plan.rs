@@ -40,12 +40,8 @@ pub(super) struct Plan {
 // === impl Plan ===
 
 impl Plan {
-    /// From its creation on; `told`: up to when it was told before, where what was clear a span of time later was.
-    pub(super) fn new(
-        cronjob: Arc<CronJob>,
-        now: Timestamp,
-        told: impl Fn(Duration) -> Option<Timestamp>,
-    ) -> Self {
+    /// From its creation on; what was clear by `told` was told. `None`: nothing ever was, it counts from `now`.
+    pub(super) fn new(cronjob: Arc<CronJob>, told: Option<Timestamp>, now: Timestamp) -> Self {
         let mut plan = Self {
             schedule: schedule(&cronjob),
             until: cronjob.metadata.created.map_or(now, Timestamp::from),
@@ -55,9 +51,8 @@ impl Plan {
             cronjob,
         };
         plan.count_from_last();
-        if let Some(told) = told(plan.grace() + SETTLE) {
-            plan.pass(told);
-        }
+        let clear = told.and_then(|told| told.checked_sub(plan.grace() + SETTLE).ok());
+        plan.pass(clear.unwrap_or(now));
         plan
     }
 

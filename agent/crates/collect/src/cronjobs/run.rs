@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::SETTLE;
 use super::pods::Pods;
-use crate::heartbeats::{Heartbeat, State, LATE_PART};
+use crate::heartbeats::{Heartbeat, LATE_PART, State};
 
 /// How long the end of a Job waits for what its pods say: kinds are watched side by side.
 const PODS_WITHIN: Duration = Duration::from_secs(5);

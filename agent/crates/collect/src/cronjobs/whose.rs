@@ -18,9 +18,8 @@ pub(super) struct Whose {
 impl Whose {
     pub(super) fn run(run: &Run) -> Self {
         let meta = &run.job.metadata;
-        let owner = |owner: &hawsepipe_cluster::objects::Owner| {
-            (owner.name.to_string(), owner.uid.clone())
-        };
+        let owner =
+            |owner: &hawsepipe_cluster::objects::Owner| (owner.name.to_string(), owner.uid.clone());
         Self {
             namespace: meta.namespace.clone(),
             cronjob: run.cronjob().map(owner),
