@@ -36,6 +36,11 @@ impl Progress {
         Self { version: VERSION, events: Some(events) }
     }
 
+    /// What this one says, and what it says nothing of as the other one says it.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { version: VERSION, events: self.events.or(other.events) }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Form {
@@ -72,6 +77,16 @@ mod tests {
         fn no_text_is_a_panic(text: String) {
             drop(Progress::parse(&text));
         }
+    }
+
+    #[test]
+    fn what_one_says_nothing_of_is_as_the_other_one_says() {
+        let time = Timestamp::UNIX_EPOCH;
+        let of = |resource_version| Progress::of_events(EventsProgress { resource_version, time });
+        let nothing = || Progress { version: VERSION, events: None };
+        assert_eq!(of(7).and(of(5)), of(7));
+        assert_eq!(nothing().and(of(5)), of(5));
+        assert_eq!(of(7).and(nothing()), of(7));
     }
 
     #[test]
