@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hawsepipe_collect::{Choice, Collection, Metrics, Settings, Scope, Sources, list_of};
+use hawsepipe_collect::{Choice, Collection, Metrics, Scope, Settings, Sources, list_of};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{
     AppendError, Attributes, Codec, ContainerMeta, Frame, FrameSink, NodeMeta, PodDirectory,

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use hawsepipe_cluster::objects::{Kept, ObjectKind, ObjectMeta, ObjectStore};
-use hawsepipe_model::Attributes;
 use crate::collector::{Collect, CollectError, Need};
 use crate::points::Points;
 use crate::settings::{Globs, Options};
 use crate::tick::Tick;
+use hawsepipe_cluster::objects::{Kept, ObjectKind, ObjectMeta, ObjectStore};
+use hawsepipe_model::Attributes;
 
 /// So many objects are told of before what was told is written: some ten thousand points.
 const AT_ONCE: usize = 500;

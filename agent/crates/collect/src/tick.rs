@@ -87,7 +87,8 @@ impl Sources {
     /// # Errors
     /// Where they are not followed.
     pub(crate) fn objects(&self) -> Result<&Arc<ObjectStore>, CollectError> {
-        let reason = "this process does not follow the objects of the cluster; the one that leads does";
+        let reason =
+            "this process does not follow the objects of the cluster; the one that leads does";
         let none = || CollectError::Unavailable(reason.to_owned());
         self.cluster.as_ref().map(|cluster| &cluster.objects).ok_or_else(none)
     }

@@ -17,7 +17,9 @@ use anyhow::bail;
 use clap::Args;
 use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::reading::{Number, Point, Reading, read};
-use hawsepipe_collect::{Choice, CollectError, Collector, Need, Scope, Sources, find, list, list_of};
+use hawsepipe_collect::{
+    Choice, CollectError, Collector, Need, Scope, Sources, find, list, list_of,
+};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{Attributes, Value as Attribute};
 use jiff::Timestamp;
