@@ -25,6 +25,7 @@ mod health;
 mod heartbeats;
 mod kubelet;
 mod metrics;
+mod objects;
 mod page;
 mod pods;
 mod points;
@@ -37,7 +38,7 @@ mod usage;
 mod writer;
 
 pub use collection::{Collection, Status};
-pub use collector::{CollectError, Collector, Need, find, list};
+pub use collector::{CollectError, Collector, Need, Scope, find, list, list_of};
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
 pub use heartbeats::{
