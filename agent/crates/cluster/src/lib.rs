@@ -64,7 +64,7 @@ pub use error::ClusterError;
 pub use event::{Event, EventMeta, EventSource, Regarding, Series};
 pub use events::{EventFollower, Found};
 pub use index::{DELETED_KEPT_FOR, DELETED_KEPT_MAX, PodIndex};
-pub use leader::{Duty, EventsProgress, Leader, LeaderSettings, LeaderStatus, Progress};
+pub use leader::{Duties, Duty, EventsProgress, Leader, LeaderSettings, LeaderStatus, Progress};
 pub use link::LastError;
 pub use none::NoCluster;
 pub use rights::{Finding, Rights, check_rights, check_rights_with};

@@ -28,6 +28,7 @@ mod kubelet;
 mod lane;
 mod marks;
 mod metrics;
+mod objects;
 mod page;
 mod pods;
 mod points;
@@ -40,7 +41,7 @@ mod usage;
 mod writer;
 
 pub use collection::{Collection, Status};
-pub use collector::{CollectError, Collector, Need, find, list};
+pub use collector::{CollectError, Collector, Need, Scope, find, list, list_of};
 pub use cronjobs::CronJobs;
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};

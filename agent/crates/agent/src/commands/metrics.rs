@@ -17,7 +17,9 @@ use anyhow::bail;
 use clap::Args;
 use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::reading::{Number, Point, Reading, read};
-use hawsepipe_collect::{Choice, CollectError, Collector, Need, Sources, find, list};
+use hawsepipe_collect::{
+    Choice, CollectError, Collector, Need, Scope, Sources, find, list, list_of,
+};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{Attributes, Value as Attribute};
 use jiff::Timestamp;
@@ -108,8 +110,8 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
 /// The collectors that are on by default, or all; with all of their metrics.
 fn of_this_machine(all: bool) -> Vec<Choice> {
     // Where no configuration says so there is no kubelet.
-    let can = |collector: &&&Collector| !collector.needs.contains(&Need::Kubelet);
-    let on = list().iter().filter(can).filter(|collector| all || collector.default);
+    let can = |collector: &&'static Collector| !collector.needs.contains(&Need::Kubelet);
+    let on = list_of(Scope::Node).filter(can).filter(|collector| all || collector.default);
     on.map(|collector| everything_of(collector)).collect()
 }
 

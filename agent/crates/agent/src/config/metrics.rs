@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hawsepipe_cluster::kubelet::KubeletSettings;
-use hawsepipe_collect::{Choice, Collector, Globs, Need, Options, find, list};
+use hawsepipe_collect::{Choice, Collector, Globs, Need, Options, Scope, find, list, list_of};
 use hawsepipe_host::HostRoot;
 
 use super::raw::{RawCollector, RawKubelet, RawMetrics};
@@ -34,7 +34,7 @@ pub(super) fn resolve(raw: &RawMetrics, node_name: Option<&str>) -> Result<Optio
     }
     let mut choices = Vec::new();
     let none = RawCollector::default();
-    for collector in list() {
+    for collector in list_of(Scope::Node) {
         let raw = raw.collectors.get(collector.name).unwrap_or(&none);
         let choice = choice(collector, raw, interval)?;
         let can = kubelet.is_some() || !collector.needs.contains(&Need::Kubelet);

@@ -45,9 +45,8 @@ impl Progress {
         Self { version: VERSION, events: None, heartbeats: Some(heartbeats) }
     }
 
-    /// With what `other` says, where this says nothing.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    /// What this one says, and what it says nothing of as the other one says it.
+    pub(super) fn and(self, other: Self) -> Self {
         Self {
             version: VERSION,
             events: self.events.or(other.events),
@@ -85,7 +84,7 @@ mod tests {
             let time = Timestamp::from_second(seconds).unwrap();
             let progress = Progress::of_events(EventsProgress { resource_version, time });
             prop_assert_eq!(Progress::parse(&progress.to_text()), Ok(progress.clone()));
-            let both = Progress::of_heartbeats(time).or(progress.clone());
+            let both = Progress::of_heartbeats(time).and(progress.clone());
             prop_assert_eq!((&both.events, both.heartbeats), (&progress.events, Some(time)));
             prop_assert_eq!(Progress::parse(&both.to_text()), Ok(both));
         }
@@ -94,6 +93,16 @@ mod tests {
         fn no_text_is_a_panic(text: String) {
             drop(Progress::parse(&text));
         }
+    }
+
+    #[test]
+    fn what_one_says_nothing_of_is_as_the_other_one_says() {
+        let time = Timestamp::UNIX_EPOCH;
+        let of = |resource_version| Progress::of_events(EventsProgress { resource_version, time });
+        let nothing = || Progress { version: VERSION, events: None, heartbeats: None };
+        assert_eq!(of(7).and(of(5)), of(7));
+        assert_eq!(nothing().and(of(5)), of(5));
+        assert_eq!(of(7).and(nothing()), of(7));
     }
 
     #[test]
