@@ -1,7 +1,7 @@
 //! Heartbeats of CronJobs and Jobs, from the objects of the cluster to frames in the queue.
 //!
 //! In: the changes of an [`ObjectStore`], while this process leads, and the time. Out: frames of log records in a lane, how far they
-//! are delivered, and what the collector of [`CronJobs`] tells. Always:
+//! are delivered, and what the collector `cluster_heartbeats` tells. Always:
 //! - a time of a CronJob's schedule is told as scheduled or as missed, once; of a Job each state is told once;
 //! - how far it got is told only of what the destinations have settled; what happened later is told by the next leader, from
 //!   the objects, so that the last minute before a change of leader may come twice;
@@ -32,7 +32,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::known::{Due, Kinds, Known};
-pub(crate) use self::tallies::Tallies;
+pub use self::tallies::JobTallies;
 use crate::lane;
 use crate::marks::Marks;
 
@@ -53,7 +53,7 @@ pub(crate) const KINDS: [ObjectKind; 3] =
 pub struct CronJobs {
     connection: Connection,
     writer: Writer,
-    tallies: Arc<Tallies>,
+    tallies: Arc<JobTallies>,
     unknown: Gauge,
     at_work: watch::Sender<bool>,
 }
@@ -112,9 +112,9 @@ impl CronJobs {
         cronjobs.register("unknown_schedules", help, self.unknown.clone());
     }
 
-    /// How often each job did what, for the collector `cronjob`; nothing while this process does not lead.
+    /// How often each job did what, for the collector `cluster_heartbeats`; nothing while this process does not lead.
     #[must_use]
-    pub(crate) fn tallies(&self) -> Arc<Tallies> {
+    pub fn tallies(&self) -> Arc<JobTallies> {
         Arc::clone(&self.tallies)
     }
 

@@ -42,7 +42,7 @@ mod writer;
 
 pub use collection::{Collection, Status};
 pub use collector::{CollectError, Collector, Need, Scope, find, list, list_of};
-pub use cronjobs::CronJobs;
+pub use cronjobs::{CronJobs, JobTallies};
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
 pub use heartbeats::{

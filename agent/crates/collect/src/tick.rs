@@ -19,6 +19,7 @@ use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
 use parking_lot::Mutex;
 
 use crate::collector::{CollectError, Scope};
+use crate::cronjobs::JobTallies;
 use crate::heartbeats::Jobs;
 
 /// What collectors read from.
@@ -33,6 +34,8 @@ pub struct Sources {
     pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
     /// The jobs that send heartbeats, where they are taken.
     pub(crate) jobs: Option<Arc<Jobs>>,
+    /// The CronJobs and Jobs of the cluster, where their heartbeats are told.
+    pub(crate) cronjobs: Option<Arc<JobTallies>>,
     /// The cluster's objects, where that is what is told of.
     cluster: Option<OfCluster>,
     boot: OnceLock<u64>,
@@ -63,6 +66,7 @@ impl Sources {
             cgroups: Mutex::default(),
             kubelet: None,
             jobs: None,
+            cronjobs: None,
             cluster: None,
             boot: OnceLock::new(),
             release: OnceLock::new(),
@@ -109,6 +113,12 @@ impl Sources {
     #[must_use]
     pub fn with_jobs(self, jobs: Option<Arc<Jobs>>) -> Self {
         Self { jobs, ..self }
+    }
+
+    /// Reads from the same, and from these CronJobs and Jobs.
+    #[must_use]
+    pub fn with_cronjobs(self, cronjobs: Option<Arc<JobTallies>>) -> Self {
+        Self { cronjobs, ..self }
     }
 
     /// What is known of what is told of, by OpenTelemetry's names: what the host says of itself, or the cluster's UID. A pod has a name of its own, and no machine-id but the

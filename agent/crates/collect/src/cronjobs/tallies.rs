@@ -1,10 +1,11 @@
 //! How often a job did what, in this term.
 //!
-//! In: the heartbeats that are told. Out: numbers for a collector. Always: nothing is told while this process does not lead.
+//! In: the heartbeats that are told. Out: numbers for the collector `cluster_heartbeats`. Always: nothing is told while this process does not lead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hawsepipe_model::Attributes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -12,9 +13,9 @@ use super::known::Known;
 use super::whose::Whose;
 use crate::heartbeats::{Heartbeat, State};
 
-/// What is known in the term that is at work, if there is one.
+/// How often each job did what in the term that is at work, if there is one: for the collector `cluster_heartbeats`.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies(pub(super) Mutex<Option<Arc<Known>>>);
+pub struct JobTallies(pub(super) Mutex<Option<Arc<Known>>>);
 
 /// Of a CronJob, or of a Job without one.
 #[derive(Debug, Clone)]
@@ -29,10 +30,10 @@ pub(crate) struct Tally {
     pub(crate) last_duration: Option<f64>,
 }
 
-// === impl Tallies ===
+// === impl JobTallies ===
 
-impl Tallies {
-    /// Each job, and since when it is counted.
+impl JobTallies {
+    /// Each job, and since when it is counted; none while no term is at work.
     pub(crate) fn all(&self) -> Vec<(Tally, Timestamp)> {
         let known = self.0.lock().clone();
         known.map(|known| known.tallies()).unwrap_or_default()
@@ -45,6 +46,16 @@ impl Tally {
     pub(super) fn of(whose: Whose) -> Self {
         let (counts, last_success, last_duration) = (BTreeMap::new(), None, None);
         Self { whose, counts, active: 0, last_success, last_duration }
+    }
+
+    /// `hawsepipe.job.name`.
+    pub(crate) fn name(&self) -> String {
+        self.whose.name()
+    }
+
+    /// The CronJob, or the Job.
+    pub(crate) fn resource(&self) -> Attributes {
+        self.whose.resource(None, &Attributes::new())
     }
 
     /// A heartbeat is told.
