@@ -154,6 +154,21 @@ impl Sink {
         Ok(events)
     }
 
+    /// The heartbeats of one namespace's CronJobs and Jobs that arrived so far, in order.
+    pub(crate) fn heartbeats(&self, namespace: &str) -> Result<Vec<Event>> {
+        let mut heartbeats = Vec::new();
+        each_line(&self.events, |line| {
+            let event: Event = serde_json::from_str(line).context("an event")?;
+            let is_there =
+                event.resource.get("k8s.namespace.name").is_some_and(|it| it == namespace);
+            if event.name == "hawsepipe.heartbeat" && is_there {
+                heartbeats.push(event);
+            }
+            Ok(())
+        })?;
+        Ok(heartbeats)
+    }
+
     /// What arrived so far of the metrics of these names, about one namespace's pods.
     pub(crate) fn points(&self, names: &[&str], namespace: &str) -> Result<Vec<Point>> {
         let mut points = Vec::new();

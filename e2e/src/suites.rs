@@ -2,6 +2,7 @@
 //!
 //! The order matters for time alone: suites that can share an installed release come first.
 
+mod cronjobs;
 mod deleted;
 mod events;
 mod gone;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[Suite] = &[
     second::SUITE,
     metrics::SUITE,
     events::SUITE,
+    cronjobs::SUITE,
     key::SUITE,
     helm::SUITE,
     manifests::SUITE,
