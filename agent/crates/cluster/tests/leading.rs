@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use fake_api::FakeApi;
 use futures::future::BoxFuture;
-use hawsepipe_cluster::{Connection, Duties, Duty, EventsProgress, Leader, LeaderSettings, Progress};
+use hawsepipe_cluster::{
+    Connection, Duties, Duty, EventsProgress, Leader, LeaderSettings, Progress,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
