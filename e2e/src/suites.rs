@@ -10,6 +10,7 @@ mod idle;
 mod key;
 mod manifests;
 mod metrics;
+mod objects;
 mod outage;
 mod rotation;
 mod second;
@@ -29,6 +30,7 @@ pub(crate) const ALL: &[Suite] = &[
     idle::SUITE,
     second::SUITE,
     metrics::SUITE,
+    objects::SUITE,
     events::SUITE,
     key::SUITE,
     helm::SUITE,

@@ -109,7 +109,10 @@ fn rights(cluster: &Cluster) -> Result<()> {
     ];
     // What the collectors of the cluster's objects read: METRICS.md.
     for (group, resources) in [
-        ("", "namespaces nodes persistentvolumeclaims persistentvolumes pods replicationcontrollers resourcequotas services"),
+        (
+            "",
+            "namespaces nodes persistentvolumeclaims persistentvolumes pods replicationcontrollers resourcequotas services",
+        ),
         ("apps", "daemonsets deployments replicasets statefulsets"),
         ("autoscaling", "horizontalpodautoscalers"),
         ("batch", "cronjobs jobs"),
