@@ -11,6 +11,7 @@ mod idle;
 mod key;
 mod manifests;
 mod metrics;
+mod objects;
 mod outage;
 mod rotation;
 mod second;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[Suite] = &[
     idle::SUITE,
     second::SUITE,
     metrics::SUITE,
+    objects::SUITE,
     events::SUITE,
     cronjobs::SUITE,
     key::SUITE,

@@ -63,6 +63,7 @@ pub use connection::Connection;
 pub use error::ClusterError;
 pub use event::{Event, EventMeta, EventSource, Regarding, Series};
 pub use events::{EventFollower, Found};
+pub use image::ImageRef;
 pub use index::{DELETED_KEPT_FOR, DELETED_KEPT_MAX, PodIndex};
 pub use leader::{Duties, Duty, EventsProgress, Leader, LeaderSettings, LeaderStatus, Progress};
 pub use link::LastError;

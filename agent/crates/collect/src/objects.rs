@@ -5,13 +5,18 @@
 //! - a tick tells of the objects that there were when it came to their kind, some at a time: not all points of a large
 //!   cluster are in memory at once.
 
+mod held;
+
 use std::sync::Arc;
 
+pub(crate) use self::held::Held;
 use crate::collector::{Collect, CollectError, Need};
-use crate::points::Points;
+use crate::points::{Points, Series};
 use crate::settings::{Globs, Options};
 use crate::tick::Tick;
-use hawsepipe_cluster::objects::{Kept, ObjectKind, ObjectMeta, ObjectStore};
+use hawsepipe_cluster::objects::{
+    Condition, ConditionStatus, Conditions, Kept, ObjectKind, ObjectMeta, ObjectStore, Time,
+};
 use hawsepipe_model::Attributes;
 
 /// So many objects are told of before what was told is written: some ten thousand points.
@@ -164,4 +169,36 @@ pub(crate) fn about(prefix: &str, metadata: &ObjectMeta) -> Attributes {
     attributes.set(format!("{prefix}.name"), &*metadata.name);
     attributes.set(format!("{prefix}.uid"), metadata.uid.to_string());
     attributes
+}
+
+/// Tells which of a few states holds: 1 for that one, 0 for the others.
+pub(crate) fn states<'a>(
+    mut series: Series<'_>,
+    all: impl IntoIterator<Item = &'a str>,
+    holds: &str,
+) {
+    for state in all {
+        series.push(state == holds, &[state]);
+    }
+}
+
+/// Tells of each condition of an object, as [`holds`] says it.
+pub(crate) fn conditions(mut series: Series<'_>, all: &Conditions) {
+    for Condition { kind, status, .. } in all.iter() {
+        series.push(holds(*status), &[kind]);
+    }
+}
+
+/// 1: it holds, 0: it does not, -1: nobody knows; as the k8s_cluster receiver has it.
+pub(crate) fn holds(status: ConditionStatus) -> i64 {
+    match status {
+        ConditionStatus::True => 1,
+        ConditionStatus::False => 0,
+        ConditionStatus::Unknown => -1,
+    }
+}
+
+/// Tells of a moment, in seconds since the epoch, if there was one.
+pub(crate) fn moment(mut series: Series<'_>, time: Option<Time>) {
+    series.maybe(time.map(Time::as_second), &[]);
 }

@@ -85,7 +85,7 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
         Some(path) => match Config::load(path)?.metrics {
             Some(metrics) => {
                 let kubelet = kubelet(&metrics, None).map(|it| it as Arc<dyn KubeletSource>);
-                (Sources::new(metrics.host).with_kubelet(kubelet), metrics.choices)
+                (Sources::new(metrics.host).with_kubelet(kubelet), metrics.of_node)
             }
             None => bail!("{}: metrics.enabled is false: nothing is collected", path.display()),
         },
@@ -112,7 +112,7 @@ fn of_this_machine(all: bool) -> Vec<Choice> {
     // Where no configuration says so there is no kubelet.
     let can = |collector: &&'static Collector| !collector.needs.contains(&Need::Kubelet);
     let on = list_of(Scope::Node).filter(can).filter(|collector| all || collector.default);
-    on.map(|collector| everything_of(collector)).collect()
+    on.map(everything_of).collect()
 }
 
 fn everything_of(collector: &'static Collector) -> Choice {

@@ -3,7 +3,7 @@
 use hawsepipe_cluster::objects::{Namespace, NamespacePhase, ObjectKind, ResourceQuota};
 
 use crate::collector::{Collector, Need};
-use crate::objects::{NAMESPACES, Teller, about};
+use crate::objects::{NAMESPACES, Teller, about, conditions, moment};
 use crate::points::Points;
 
 const NEEDS: &[Need] =
@@ -25,9 +25,13 @@ pub(crate) static COLLECTOR: Collector = Collector {
 metrics! {
     /// Whether the namespace is in use (1) or being deleted (0)
     PHASE: Gauge Int "k8s.namespace.phase" "" [] on;
-    /// The most that the namespace may have of a resource; CPUs are rounded up
+    /// Whether a condition of the namespace holds (1), does not (0), or nobody knows (-1); it has some only while it is being deleted
+    CONDITION: Gauge Int "hawsepipe.k8s.namespace.condition" "{condition}" ["condition"] on;
+    /// When the namespace was created, in seconds since the epoch
+    CREATED: Gauge Int "hawsepipe.k8s.namespace.created" "s" [] on;
+    /// The most that the namespace may have of a resource; of `requests.cpu` and `limits.cpu` in thousandths of a CPU, as the Collector has it
     HARD: Gauge Int "k8s.resource_quota.hard_limit" "{resource}" ["resource"] on;
-    /// What the namespace has of a resource; CPUs are rounded up
+    /// What the namespace has of a resource; of `requests.cpu` and `limits.cpu` in thousandths of a CPU, as the Collector has it
     USED: Gauge Int "k8s.resource_quota.used" "{resource}" ["resource"] on;
 }
 
@@ -39,6 +43,8 @@ fn namespace(namespace: &Namespace, out: &mut Points) {
         NamespacePhase::Unspecified => None,
     };
     out.metric(&PHASE).maybe(phase, &[]);
+    conditions(out.metric(&CONDITION), &namespace.status.conditions);
+    moment(out.metric(&CREATED), namespace.metadata.created);
 }
 
 fn quota(quota: &ResourceQuota, out: &mut Points) {
@@ -46,7 +52,11 @@ fn quota(quota: &ResourceQuota, out: &mut Points) {
     for (metric, amounts) in [(&HARD, &quota.status.hard), (&USED, &quota.status.used)] {
         let mut series = out.metric(metric);
         for (resource, amount) in amounts.iter() {
-            series.push(amount.whole(), &[resource]);
+            if resource.ends_with(".cpu") {
+                series.push(amount.units() * 1000.0, &[resource]);
+            } else {
+                series.push(amount.whole(), &[resource]);
+            }
         }
     }
 }
