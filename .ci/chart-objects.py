@@ -6,6 +6,7 @@
 """
 import json
 import pathlib
+import re
 import sys
 
 import yaml
@@ -54,10 +55,39 @@ RIGHTS = [
 ]
 
 
-CLUSTER_RIGHTS = [
-    {"apiGroups": ["events.k8s.io", ""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
-]
+def collectors_of_objects():
+    """What the collectors of the cluster's objects read, as the reference page that is made of the code has it."""
+    page = pathlib.Path("agent/docs/METRICS.md").read_text()
+    found = {}
+    for section in page.split("\n## ")[1:]:
+        paths = re.findall(r"`/apis?/([^`]+)`", next((line for line in section.splitlines() if line.startswith("- Reads ")), ""))
+        # `v1/pods`, `apps/v1/deployments`: the core group has no name.
+        if paths:
+            found[section.split("\n")[0]] = {("/".join(path.split("/")[:-2]), path.split("/")[-1]) for path in paths}
+    assert len(found) > 5, f"METRICS.md has another form now: {found}"
+    return found
+
+
+def cluster_rights(config):
+    """Exactly what is switched on, and the uid of kube-system: group, resource, names, verbs."""
+    rights = {("", "namespaces", ("kube-system",), ("get",))}
+    if config["events"]["enabled"]:
+        rights |= {(group, "events", (), ("get", "list", "watch")) for group in ("", "events.k8s.io")}
+    chosen = config["metrics"].get("collectors") or {}
+    for name, resources in collectors_of_objects().items():
+        if config["metrics"]["enabled"] and (chosen.get(name) or {}).get("enabled") is not False:
+            rights |= {(group, resource, (), ("list", "watch")) for group, resource in resources}
+    return rights
+
+
+def flat(rules):
+    """Rules taken apart, as cluster_rights has them."""
+    return {
+        (group, resource, tuple(rule.get("resourceNames", ())), tuple(rule["verbs"]))
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
 
 
 def lease_rights(name):
@@ -78,7 +108,10 @@ def check_cluster_work(name, everything, config, run_in):
         assert not roles and not cluster and not asks, f"{name}: something is done once in the cluster"
         return
     lease = config["cluster"]["lease"]["name"]
-    assert [o["rules"] for o in roles] == [CLUSTER_RIGHTS, lease_rights(lease)], f"{name}: rights are {roles}"
+    everywhere, at_home = (o["rules"] for o in roles)
+    wanted = cluster_rights(config)
+    assert flat(everywhere) == wanted, f"{name}: rights that differ: {flat(everywhere) ^ wanted}"
+    assert at_home == lease_rights(lease), f"{name}: rights on the Lease are {at_home}"
     if run_in == "daemonset":
         assert asks and not cluster, f"{name}: no node's pod stands for the lead"
         assert accounts("-cluster") == {agent["serviceAccountName"]}, f"{name}: the rights are another one's"
@@ -135,7 +168,7 @@ def promises(folder):
                 check_pod(name, "Pod", o["spec"])
         # The configuration names only files that are mounted.
         config = next(yaml.safe_load(o["data"]["hawsepipe.yaml"]) for o in everything if o["kind"] == "ConfigMap")
-        run_in = {"source-none": "none", "receiver-full": "daemonset", "openshift": "none"}.get(name, "deployment")
+        run_in = {"source-none": "none", "receiver-full": "daemonset", "openshift": "none", "nothing-once": "none"}.get(name, "deployment")
         check_cluster_work(name, everything, config, run_in)
         mounts = {m["mountPath"] for m in agent["spec"]["containers"][0]["volumeMounts"]}
         for key, destination in config["destinations"].items():

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hawsepipe_collect::{Choice, Collection, Metrics, Settings, Sources, list};
+use hawsepipe_collect::{Choice, Collection, Metrics, Scope, Settings, Sources, list_of};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{
     AppendError, Attributes, Codec, ContainerMeta, Frame, FrameSink, NodeMeta, PodDirectory,
@@ -73,11 +73,11 @@ fn main() {
         needed.len()
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let every = || list().iter().map(|it| Choice::of(it, INTERVAL)).collect::<Vec<_>>();
+    let every = || list_of(Scope::Node).map(|it| Choice::of(it, INTERVAL)).collect::<Vec<_>>();
     let (mut default, mut all, mut ceiling) = (Vec::new(), Vec::new(), Vec::new());
     let mut told = Told::default();
     for round in 0..=ROUNDS {
-        let usual = Choice::defaults(INTERVAL);
+        let usual = Choice::defaults(Scope::Node, INTERVAL);
         let usual = runtime.block_on(collect(folder.path(), &known, usual, ticks)).0;
         let (whole, sent) = runtime.block_on(collect(folder.path(), &known, every(), ticks));
         let best = by_hand(&needed, ticks);

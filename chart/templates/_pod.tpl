@@ -13,9 +13,38 @@ and the tests share: whoever runs the test sees what the agent sees.
 {{- if and .Values.metrics.enabled (include "hawsepipe.agent.usesApi" .) }}yes{{ end -}}
 {{- end -}}
 
+{{- /* What the collectors of the cluster's objects follow: the resources by their API groups, as agent/docs/METRICS.md has it. */ -}}
+{{- define "hawsepipe.cluster.collectors" -}}
+cluster_jobs: {batch: [jobs, cronjobs]}
+cluster_namespaces: {"": [namespaces, resourcequotas]}
+cluster_nodes: {"": [nodes]}
+cluster_pods: {"": [pods]}
+cluster_services: {"": [services], discovery.k8s.io: [endpointslices]}
+cluster_volumes: {"": [persistentvolumes, persistentvolumeclaims]}
+cluster_workloads:
+  apps: [deployments, statefulsets, daemonsets, replicasets]
+  "": [replicationcontrollers]
+  autoscaling: [horizontalpodautoscalers]
+{{- end -}}
+
+{{- /* Those of them that are on. */ -}}
+{{- define "hawsepipe.cluster.collectorsOn" -}}
+{{- $on := dict -}}
+{{- if .Values.metrics.enabled -}}
+{{- range $name, $groups := (include "hawsepipe.cluster.collectors" . | fromYaml) -}}
+{{- $chosen := get ($.Values.metrics.collectors | default dict) $name | default dict -}}
+{{- if ne (get $chosen "enabled" | toString) "false" -}}
+{{- $_ := set $on $name $groups -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $on -}}
+{{- end -}}
+
 {{- /* Where what is done once in the cluster runs: deployment, daemonset, or nowhere (empty). */ -}}
 {{- define "hawsepipe.cluster.runIn" -}}
-{{- if and .Values.events.enabled (include "hawsepipe.agent.usesApi" .) (ne .Values.cluster.runIn "none") -}}
+{{- $something := or .Values.events.enabled (include "hawsepipe.cluster.collectorsOn" . | fromYaml) -}}
+{{- if and $something (include "hawsepipe.agent.usesApi" .) (ne .Values.cluster.runIn "none") -}}
 {{- .Values.cluster.runIn -}}
 {{- end -}}
 {{- end -}}

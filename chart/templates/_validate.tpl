@@ -70,7 +70,7 @@ What the schema cannot say, or cannot say well: each `fail` names the value and 
 {{- fail "\n\nserviceAccount.name is empty with serviceAccount.create=false: the rights would go to every pod that uses the ServiceAccount \"default\". Name one, or set rbac.create=false.\n" -}}
 {{- end -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.cluster.serviceAccountName) (eq (include "hawsepipe.cluster.runIn" .) "deployment") -}}
-{{- fail "\n\ncluster.serviceAccountName is empty with serviceAccount.create=false: the right to read the cluster's events would go to every pod that uses the ServiceAccount \"default\". Name one, set cluster.runIn to daemonset or none, or set rbac.create=false.\n" -}}
+{{- fail "\n\ncluster.serviceAccountName is empty with serviceAccount.create=false: the rights to read the cluster's events and objects would go to every pod that uses the ServiceAccount \"default\". Name one, set cluster.runIn to daemonset or none, or set rbac.create=false.\n" -}}
 {{- end -}}
 {{- if and .Values.receiver.auth.existingSecret (not .Values.receiver.enabled) -}}
 {{- fail "\n\nreceiver.auth.existingSecret is set, but no receiver is installed. Set receiver.enabled=true, or name the Secret at destinations.<name>.auth.existingSecret.\n" -}}

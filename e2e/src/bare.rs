@@ -273,6 +273,21 @@ impl Bare {
         Ok(())
     }
 
+    /// Ends the controller manager.
+    pub(crate) fn stop_controllers(&self) -> Result<()> {
+        self.process("kube-controller-manager")?.kill();
+        Ok(())
+    }
+
+    /// Starts the controller manager.
+    pub(crate) fn start_controllers(&self) -> Result<()> {
+        if self.process("kube-controller-manager")?.is_alive() {
+            return Ok(());
+        }
+        let certs = Certs::of(&self.work);
+        self.started(control_plane::controller_manager(&self.work, &self.kubernetes, &certs)?)
+    }
+
     /// Forgets every old revision in etcd, so that a watch that resumes from one is answered 410.
     pub(crate) fn compact() -> Result<()> {
         let status = cmd::run(control_plane::etcdctl().args(["endpoint", "status", "-w", "json"]))?;

@@ -271,6 +271,22 @@ impl Cluster {
         }
     }
 
+    /// Ends the controllers: no Job is made of a CronJob any more.
+    pub(crate) fn stop_controllers(&self) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.stop_controllers(),
+            Machine::Kind(_) => Err(NotPossible("the controllers of kind are left alone").into()),
+        }
+    }
+
+    /// Starts them again. Those that run are left alone.
+    pub(crate) fn start_controllers(&self) -> Result<()> {
+        match &self.machine {
+            Machine::Bare(bare) => bare.start_controllers(),
+            Machine::Kind(_) => Err(NotPossible("the controllers of kind are left alone").into()),
+        }
+    }
+
     /// Makes etcd forget all old revisions.
     pub(crate) fn compact_etcd(&self) -> Result<()> {
         match &self.machine {

@@ -5,7 +5,7 @@
 //! that has a name. Other logs, and traces, are taken and not kept. Always: what was answered for is in the files.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -141,6 +141,26 @@ impl Sink {
         })
     }
 
+    /// How much has arrived, for [`each_since`](Self::each_since).
+    pub(crate) fn position(&self) -> Result<u64> {
+        Ok(std::fs::metadata(&self.file)?.len())
+    }
+
+    /// What has arrived of all metrics since a position, in order, one after the other. The first may be lost: the position
+    /// may lie in the middle of it.
+    pub(crate) fn each_since(
+        &self,
+        position: u64,
+        mut see: impl FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let mut file = File::open(&self.file)?;
+        file.seek(SeekFrom::Start(position))?;
+        let mut lines = BufReader::new(file);
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        each_line_of(lines, |line| see(serde_json::from_str(line).context("a point")?))
+    }
+
     /// The events of one namespace that arrived so far, in order.
     pub(crate) fn events(&self, namespace: &str) -> Result<Vec<Event>> {
         let mut events = Vec::new();
@@ -152,6 +172,21 @@ impl Sink {
             Ok(())
         })?;
         Ok(events)
+    }
+
+    /// The heartbeats of one namespace's CronJobs and Jobs that arrived so far, in order.
+    pub(crate) fn heartbeats(&self, namespace: &str) -> Result<Vec<Event>> {
+        let mut heartbeats = Vec::new();
+        each_line(&self.events, |line| {
+            let event: Event = serde_json::from_str(line).context("an event")?;
+            let is_there =
+                event.resource.get("k8s.namespace.name").is_some_and(|it| it == namespace);
+            if event.name == "hawsepipe.heartbeat" && is_there {
+                heartbeats.push(event);
+            }
+            Ok(())
+        })?;
+        Ok(heartbeats)
     }
 
     /// What arrived so far of the metrics of these names, about one namespace's pods.
@@ -173,11 +208,14 @@ impl Drop for Sink {
     }
 }
 
-fn each_line(path: &Path, mut see: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let mut file = BufReader::new(File::open(path)?);
+fn each_line(path: &Path, see: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    each_line_of(BufReader::new(File::open(path)?), see)
+}
+
+fn each_line_of(mut lines: impl BufRead, mut see: impl FnMut(&str) -> Result<()>) -> Result<()> {
     let mut line = String::new();
     // The last line may be half written.
-    while file.read_line(&mut line)? > 0 && line.ends_with('\n') {
+    while lines.read_line(&mut line)? > 0 && line.ends_with('\n') {
         see(&line)?;
         line.clear();
     }

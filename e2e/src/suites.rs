@@ -3,6 +3,7 @@
 //! The order matters for time alone: suites that can share an installed release come first.
 
 mod clients;
+mod cronjobs;
 mod deleted;
 mod events;
 mod gone;
@@ -11,6 +12,7 @@ mod idle;
 mod key;
 mod manifests;
 mod metrics;
+mod objects;
 mod outage;
 mod rotation;
 mod second;
@@ -28,6 +30,8 @@ pub(crate) const ALL: &[&[Suite]] = &[
     &[idle::SUITE],
     &[second::SUITE],
     &[metrics::SUITE],
+    &[objects::SUITE],
+    &[cronjobs::SUITE],
     &[events::SUITE],
     &[key::SUITE],
     &[helm::SUITE],

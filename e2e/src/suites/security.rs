@@ -98,15 +98,31 @@ fn rights(cluster: &Cluster) -> Result<()> {
         " nodes/stats [] get",
     ];
     only(cluster, &release::agent_pod(cluster)?, &agent, &[])?;
-    let once = [
-        " events [] get",
-        " events [] list",
-        " events [] watch",
-        "events.k8s.io events [] get",
-        "events.k8s.io events [] list",
-        "events.k8s.io events [] watch",
-        " namespaces [kube-system] get",
+    let mut once = vec![
+        " events [] get".to_owned(),
+        " events [] list".to_owned(),
+        " events [] watch".to_owned(),
+        "events.k8s.io events [] get".to_owned(),
+        "events.k8s.io events [] list".to_owned(),
+        "events.k8s.io events [] watch".to_owned(),
+        " namespaces [kube-system] get".to_owned(),
     ];
+    // What the collectors of the cluster's objects read: METRICS.md.
+    for (group, resources) in [
+        (
+            "",
+            "namespaces nodes persistentvolumeclaims persistentvolumes pods replicationcontrollers resourcequotas services",
+        ),
+        ("apps", "daemonsets deployments replicasets statefulsets"),
+        ("autoscaling", "horizontalpodautoscalers"),
+        ("batch", "cronjobs jobs"),
+        ("discovery.k8s.io", "endpointslices"),
+    ] {
+        for resource in resources.split(' ') {
+            once.extend(["list", "watch"].map(|verb| format!("{group} {resource} [] {verb}")));
+        }
+    }
+    let once: Vec<&str> = once.iter().map(String::as_str).collect();
     let lease = [
         "coordination.k8s.io leases [] create",
         "coordination.k8s.io leases [hawsepipe] get",

@@ -31,6 +31,7 @@ use self::beating::Beating;
 use self::collecting::Queue;
 pub(crate) use self::collecting::kubelet;
 use self::leading::Leading;
+pub(crate) use self::leading::NOTHING_TO_DO;
 use self::page::Page;
 use crate::admin::{Admin, AdminError, Shown};
 use crate::commands::agent::Role;
@@ -135,6 +136,9 @@ impl Agent {
         tokio::spawn(sender.run(cancel.clone()));
         let collecting = cancel.child_token();
         let metrics = collect::Metrics::default();
+        if config.metrics.is_some() {
+            metrics.register(&mut registry);
+        }
         let index = cluster.as_ref().map(Cluster::index);
         let node_metrics = config.metrics.as_ref().filter(|_| role.is_node());
         let kubelet = node_metrics.and_then(|metrics| kubelet(metrics, index));
@@ -142,14 +146,13 @@ impl Agent {
         let beating = Beating::start(&config, role, (&spool, &codec), &pods, &mut registry).await?;
         let jobs = beating.as_ref().map(Beating::jobs);
         let queue = Queue { spool: &spool, pods: &pods, codec: &codec, metrics, kubelet, jobs };
-        let collectors = queue.start_collectors(node_metrics, &config, &mut registry, &collecting);
+        let collectors = queue.start_collectors(node_metrics, &config, &collecting);
         let log_metrics = logs::Metrics::default();
         if role.is_node() {
             log_metrics.register(&mut registry);
         }
         let leading =
-            Leading::start(&config, role, cluster.as_ref(), (&spool, &codec), &mut registry)
-                .await?;
+            Leading::start(&config, role, cluster.as_ref(), &queue, &mut registry).await?;
         let sink = Arc::new(spool.files().clone()) as Arc<dyn FrameSink>;
         let findings = remembered.findings.clone();
         let settings = log_settings(&config, remembered);
@@ -165,6 +168,7 @@ impl Agent {
             role,
             cluster,
             leader: leading.as_ref().map(Leading::leader),
+            objects: leading.as_ref().and_then(Leading::objects),
             heartbeats: beating.as_ref().map(Beating::address),
             destinations: handles,
             collectors,

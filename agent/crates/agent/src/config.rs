@@ -169,6 +169,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether there is something to do once in the cluster.
+    pub(crate) fn has_duties(&self) -> bool {
+        let of_cluster = self.metrics.iter().flat_map(|metrics| &metrics.of_cluster);
+        self.leading.events.is_some() || of_cluster.count() > 0
+    }
+
     /// Reads a text that came from `path`.
     ///
     /// # Errors

@@ -7,19 +7,20 @@
 
 /// An image reference, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ImageRef<'a> {
+pub struct ImageRef<'a> {
     /// The name as it was written: OpenTelemetry's `container.image.name` ("name of the image the container was
     /// built on") neither adds nor strips `docker.io/library/`.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// The tag, empty if there is none.
-    pub(crate) tag: &'a str,
+    pub tag: &'a str,
     /// The digest with its algorithm (`sha256:..`), empty if there is none.
-    pub(crate) digest: &'a str,
+    pub digest: &'a str,
 }
 
 impl<'a> ImageRef<'a> {
     /// Takes `reference` apart. Never fails: what is no reference is all name.
-    pub(crate) fn parse(reference: &'a str) -> Self {
+    #[must_use]
+    pub fn parse(reference: &'a str) -> Self {
         let (rest, digest) = reference.split_once('@').unwrap_or((reference, ""));
         // A colon before the last slash belongs to the registry's port.
         match rest.rsplit_once(':') {
@@ -30,7 +31,8 @@ impl<'a> ImageRef<'a> {
 
     /// The tag that the runtime pulls: with neither tag nor digest that is `latest`
     /// (<https://kubernetes.io/docs/concepts/containers/images/#image-names>).
-    pub(crate) fn effective_tag(&self) -> Option<&'a str> {
+    #[must_use]
+    pub fn effective_tag(&self) -> Option<&'a str> {
         match (self.tag, self.digest) {
             ("", "") if !self.name.is_empty() => Some("latest"),
             ("", _) => None,

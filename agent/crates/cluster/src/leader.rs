@@ -11,6 +11,7 @@
 //! This is not client-go's election in Rust (ADR 013): that one is fenced by renewal times
 //! alone, and keeps nothing beside them.
 
+mod duties;
 mod lease;
 mod progress;
 mod waiting;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+pub use self::duties::Duties;
 use self::lease::{Lease, Standing, Words};
 pub use self::progress::{EventsProgress, Progress};
 use self::waiting::candidates_wait;

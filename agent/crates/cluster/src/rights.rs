@@ -28,13 +28,14 @@ const OF_NODE: [Right; 6] = [
     (Resource::namespaces, "", "get", "kube-system"),
     (Resource::jobs, "batch", "get", ""),
 ];
-/// Everything that is asked of it for the events of the cluster, by whoever leads; without the older form of events, which
-/// is asked for only where the newer one is not known.
-const OF_EVENTS: [Right; 3] = [
+/// What it takes to follow the events of the cluster; without the older form of events, which is asked for only where the
+/// newer one is not known.
+const OF_EVENTS: [Right; 2] = [
     (Resource::events, "events.k8s.io", "list", ""),
     (Resource::events, "events.k8s.io", "watch", ""),
-    (Resource::namespaces, "", "get", "kube-system"),
 ];
+/// What whoever leads is to know of the cluster, whatever it does.
+const OF_LEADER: Right = (Resource::namespaces, "", "get", "kube-system");
 /// What it takes to follow all objects of a kind.
 const OF_OBJECTS: [&str; 2] = ["list", "watch"];
 /// What the Lease takes; it is created once.
@@ -45,9 +46,10 @@ const OF_LEASE: [&str; 3] = ["create", "get", "update"];
 pub struct Rights {
     /// It watches its node's pods.
     pub node: bool,
-    /// It stands for the lead, by the Lease of this namespace (empty: the pod's own) and name, to follow the events of the
-    /// cluster.
-    pub events: Option<(String, String)>,
+    /// It stands for the lead, by the Lease of this namespace (empty: the pod's own) and name.
+    pub lease: Option<(String, String)>,
+    /// It follows the events of the cluster, when it leads.
+    pub events: bool,
     /// It follows all objects of these kinds, when it leads.
     pub objects: Vec<ObjectKind>,
 }
@@ -72,8 +74,11 @@ impl Rights {
         if self.node {
             questions.extend(OF_NODE.map(question));
         }
-        if let Some((namespace, name)) = &self.events {
+        if self.events {
             questions.extend(OF_EVENTS.map(question));
+        }
+        if let Some((namespace, name)) = &self.lease {
+            questions.push(question(OF_LEADER));
             let namespace = if namespace.is_empty() { own_namespace } else { namespace };
             questions.extend(OF_LEASE.map(|verb| Question {
                 resource: Resource::leases,

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use fake_api::FakeApi;
 use futures::future::BoxFuture;
-use hawsepipe_cluster::{Connection, Duty, EventsProgress, Leader, LeaderSettings, Progress};
+use hawsepipe_cluster::{
+    Connection, Duties, Duty, EventsProgress, Leader, LeaderSettings, Progress,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -273,4 +275,34 @@ async fn on_every_node_the_leader_counts_the_nodes_by_one_object_and_says_how_ma
     assert!(looks < 1200 * 2 / 40 * 2, "{looks} looks of one of forty in 20 minutes");
     first.task.abort();
     until("the second leads", || second.leads()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn duties_are_at_work_side_by_side_for_a_term_and_what_none_says_of_how_far_it_got_stays() {
+    let [tells, tells_nothing] = [Arc::new(Idle::default()), Arc::new(Idle::default())];
+    let both = || vec![Arc::clone(&tells) as Arc<dyn Duty>, Arc::clone(&tells_nothing) as _];
+    let at_work = |duty: &Idle| duty.at_work.load(Ordering::SeqCst);
+    let duties = Arc::new(Duties::new(both()));
+    assert_eq!(duties.progress(), None);
+    let retire = CancellationToken::new();
+    let (leading, told) = (Arc::clone(&duties), retire.clone());
+    let term = tokio::spawn(async move { leading.lead(Some(progress(5)), told).await });
+    until("both are at work", || at_work(&tells) && at_work(&tells_nothing)).await;
+    for duty in [&tells, &tells_nothing] {
+        assert_eq!(*duty.since.lock().unwrap(), Some(progress(5)));
+    }
+    assert_eq!(duties.progress(), None, "what stands on the Lease stays");
+    tells.reached.store(7, Ordering::SeqCst);
+    assert_eq!(duties.progress(), Some(progress(7)));
+    retire.cancel();
+    term.await.unwrap();
+    assert!(!at_work(&tells) && !at_work(&tells_nothing));
+
+    // A term that is over takes all of them along.
+    let leading = Arc::clone(&duties);
+    let term = tokio::spawn(async move { leading.lead(None, CancellationToken::new()).await });
+    until("both are at work", || at_work(&tells) && at_work(&tells_nothing)).await;
+    term.abort();
+    assert!(term.await.unwrap_err().is_cancelled());
+    assert!(!at_work(&tells) && !at_work(&tells_nothing));
 }

@@ -300,8 +300,8 @@ async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
 async fn check_names_each_missing_right_with_its_remedy() {
     let api = FakeApi::default();
     let node = Rights { node: true, ..Rights::default() };
-    let events = Some((String::new(), "hawsepipe".to_owned()));
-    let both = Rights { node: true, events, ..Rights::default() };
+    let lease = Some((String::new(), "hawsepipe".to_owned()));
+    let both = Rights { node: true, lease, events: true, ..Rights::default() };
     assert_eq!(check_rights_with(api.client(), &both).await, []);
     api.forbid("leases", true);
     assert_eq!(check_rights_with(api.client(), &node).await, [], "it asks for no Lease");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hawsepipe_cluster::objects::ObjectKind;
 use hawsepipe_host::{HostRoot, ReadError};
 
 use crate::collectors;
@@ -19,7 +20,7 @@ pub struct Collector {
     pub name: &'static str,
     /// What it tells, in a few words.
     pub about: &'static str,
-    /// The files that it reads, as the host names them.
+    /// What it reads: files as the host names them, or collections as the API server does.
     pub reads: &'static [&'static str],
     /// What must be there for it.
     pub needs: &'static [Need],
@@ -36,6 +37,20 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// What it tells of.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        if self.kinds().next().is_some() { Scope::Cluster } else { Scope::Node }
+    }
+
+    /// The kinds of the cluster's objects that it tells of.
+    pub fn kinds(&self) -> impl Iterator<Item = ObjectKind> + use<> {
+        self.needs.iter().filter_map(|need| match need {
+            Need::Objects(kind) => Some(*kind),
+            _ => None,
+        })
+    }
+
     /// Its metric of that name.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<&'static Metric> {
@@ -43,7 +58,16 @@ impl Collector {
     }
 }
 
-/// What must be there for a collector: a mount, in a pod, or the kubelet.
+/// What a collector tells of, and so where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The node or host: on each.
+    Node,
+    /// The whole cluster: in the one process that leads.
+    Cluster,
+}
+
+/// What must be there for a collector: a mount, in a pod, the kubelet, or objects of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// The host's `/proc`.
@@ -54,10 +78,12 @@ pub enum Need {
     Root,
     /// The node's kubelet.
     Kubelet,
+    /// All objects of this kind, which are followed while this process leads.
+    Objects(ObjectKind),
 }
 
 impl Need {
-    /// The configuration's key of the place where it is mounted.
+    /// The configuration's key of the place where it is mounted, or of what makes it be there.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -65,6 +91,7 @@ impl Need {
             Self::Sys => "metrics.sysPath",
             Self::Root => "metrics.rootPath",
             Self::Kubelet => "metrics.kubelet",
+            Self::Objects(_) => "cluster",
         }
     }
 
@@ -75,7 +102,7 @@ impl Need {
             Self::Proc => Some(host.proc("")),
             Self::Sys => Some(host.sys("")),
             Self::Root => host.file(""),
-            Self::Kubelet => None,
+            Self::Kubelet | Self::Objects(_) => None,
         }
     }
 
@@ -87,18 +114,19 @@ impl Need {
             Self::Sys => host.sys("devices/system").exists(),
             Self::Root => host.file("etc").is_some_and(|path| path.exists()),
             // Only an answer tells.
-            Self::Kubelet => true,
+            Self::Kubelet | Self::Objects(_) => true,
         }
     }
 
     /// The path on the host, or the word for what has none.
     #[must_use]
-    pub const fn path(self) -> &'static str {
+    pub fn path(self) -> &'static str {
         match self {
             Self::Proc => "/proc",
             Self::Sys => "/sys",
             Self::Root => "/",
             Self::Kubelet => "kubelet",
+            Self::Objects(kind) => kind.resource(),
         }
     }
 }
@@ -116,6 +144,12 @@ pub(crate) trait Collect: Send {
     /// # Errors
     /// When a source that most of it depends on cannot be read.
     fn collect(&mut self, tick: &Tick, out: &mut Points) -> Result<(), CollectError>;
+
+    /// Whether there is more to tell in this tick: it is asked again when what it has told is written. So not all that is
+    /// told of a large cluster is in memory at once.
+    fn more(&self) -> bool {
+        false
+    }
 }
 
 /// A collector that remembers nothing is a function.
@@ -164,6 +198,11 @@ impl CollectError {
 #[must_use]
 pub fn list() -> &'static [&'static Collector] {
     collectors::ALL
+}
+
+/// The collectors that tell of this, by name.
+pub fn list_of(scope: Scope) -> impl Iterator<Item = &'static Collector> {
+    list().iter().copied().filter(move |collector| collector.scope() == scope)
 }
 
 /// The collector of that name.

@@ -8,7 +8,6 @@
 //! - an event and its changes are told apart by `k8s.event.uid` and `k8s.event.resource_version`: what comes twice has both alike.
 
 mod batch;
-mod marks;
 mod record;
 mod selection;
 mod writer;

@@ -25,9 +25,11 @@ use prometheus_client::registry::Registry;
 
 pub use self::beat::{BadBeat, Beat, DEFAULT_GRACE, JobName, Plan, Report, Said, State};
 pub use self::book::{BookError, Jobs};
-use self::job::{Heartbeat, Job};
-pub(crate) use self::record::JOB_NAME;
+use self::job::Job;
+pub(crate) use self::job::{Heartbeat, Lines};
+pub(crate) use self::record::{JOB_NAME, push};
 pub use self::schedule::{Schedule, ScheduleError};
+pub(crate) use self::watch::{LATE_PART, Missed};
 use crate::tick::Sources;
 
 /// What is wanted of heartbeats.
@@ -144,7 +146,7 @@ impl Heartbeats {
         let frame = if heartbeats.is_empty() {
             None
         } else {
-            record::frame(name, &heartbeats, &self.resource(), self.codec.get())?
+            record::frame(name.as_str(), &heartbeats, &self.resource(), self.codec.get())?
         };
         if let Some(frame) = frame {
             let records = frame.records;

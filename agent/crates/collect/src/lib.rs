@@ -4,7 +4,7 @@
 //! [`FrameSink`](hawsepipe_model::FrameSink), or one [`Reading`](reading::Reading) for a person.
 //!
 //! The events of the cluster ([`Events`]) become log records here, in the one process that leads, and so do the heartbeats of
-//! the host's jobs ([`Heartbeats`]).
+//! the host's jobs ([`Heartbeats`]) and of CronJobs and Jobs ([`CronJobs`]), the latter by the process that leads.
 //!
 //! A *collector* is one file in `src/collectors`; it declares its metrics and what it needs, and nothing else has to
 //! be edited for it (`build.rs` finds it). What always holds: a point can only be made for a metric that its
@@ -20,11 +20,15 @@ mod collection;
 mod collector;
 mod collectors;
 mod counters;
+mod cronjobs;
 mod events;
 mod health;
 mod heartbeats;
 mod kubelet;
+mod lane;
+mod marks;
 mod metrics;
+mod objects;
 mod page;
 mod pods;
 mod points;
@@ -37,7 +41,8 @@ mod usage;
 mod writer;
 
 pub use collection::{Collection, Status};
-pub use collector::{CollectError, Collector, Need, find, list};
+pub use collector::{CollectError, Collector, Need, Scope, find, list, list_of};
+pub use cronjobs::{CronJobs, JobTallies};
 pub use events::{EventRule, EventSelection, EventSettings, Events};
 pub use health::{CollectorStatus, State};
 pub use heartbeats::{

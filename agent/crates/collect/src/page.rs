@@ -1,6 +1,6 @@
 //! The reference page `agent/docs/METRICS.md`, made of the declarations.
 
-use crate::collector::{Collector, list};
+use crate::collector::{Collector, Need, list};
 use crate::metric::Metric;
 
 const HEAD: &str = "\
@@ -63,7 +63,12 @@ fn section(out: &mut String, collector: &Collector) {
     out.push_str(&format!("\n## {name}\n\n{about}. The collector is {on} by default.\n\n"));
     let reads: Vec<_> = reads.iter().map(|path| format!("`{path}`")).collect();
     out.push_str(&format!("- Reads {}.\n", reads.join(", ")));
-    let needs: Vec<_> = needs.iter().map(|need| format!("`{need}` (`{}`)", need.key())).collect();
+    let of_host = needs.iter().filter(|need| !matches!(need, Need::Objects(_)));
+    let needs: Vec<_> = of_host.map(|need| format!("`{need}` (`{}`)", need.key())).collect();
+    let kinds: Vec<_> = collector.kinds().map(|kind| format!("`{}`", kind.resource())).collect();
+    if !kinds.is_empty() {
+        out.push_str(&format!("- Needs the rights to list and watch {}.\n", kinds.join(", ")));
+    }
     if !needs.is_empty() {
         out.push_str(&format!("- Needs the host's {}.\n", needs.join(" and ")));
     }

@@ -31,7 +31,7 @@ pub(crate) struct Points {
 #[derive(Debug, Clone, Copy)]
 struct Raw {
     metric: &'static Metric,
-    /// 0: the node; else behind the place in `resources`.
+    /// 0: the node or the cluster; else behind the place in `resources`.
     resource: usize,
     start_unix_nano: u64,
     value: Number,
@@ -43,7 +43,7 @@ struct Raw {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) metric: &'static Metric,
-    /// What it is about, where that is not the node alone.
+    /// What it is about, where that is not the node or the cluster alone.
     pub(crate) resource: Option<&'a Attributes>,
     pub(crate) start_unix_nano: u64,
     pub(crate) time_unix_nano: u64,
@@ -100,7 +100,7 @@ impl Points {
         Series { points: self, metric, wanted }
     }
 
-    /// What comes now is about `attributes`, beside the node, and its counters count from `start_unix_nano`.
+    /// What comes now is about `attributes`, beside the node or the cluster, and its counters count from `start_unix_nano`.
     pub(crate) fn resource(
         &mut self,
         attributes: impl Into<Arc<Attributes>>,
@@ -225,6 +225,34 @@ impl Amount for u64 {
             ValueType::Int => Number::Int(i64::try_from(self).unwrap_or(i64::MAX)),
             ValueType::Double => Number::Double(self as f64),
         })
+    }
+}
+
+impl Amount for i64 {
+    fn number(self, kind: ValueType) -> Option<Number> {
+        Some(match kind {
+            ValueType::Int => Number::Int(self),
+            ValueType::Double => Number::Double(self as f64),
+        })
+    }
+}
+
+impl Amount for i32 {
+    fn number(self, kind: ValueType) -> Option<Number> {
+        i64::from(self).number(kind)
+    }
+}
+
+impl Amount for u32 {
+    fn number(self, kind: ValueType) -> Option<Number> {
+        i64::from(self).number(kind)
+    }
+}
+
+/// 1 for yes, 0 for no.
+impl Amount for bool {
+    fn number(self, kind: ValueType) -> Option<Number> {
+        i64::from(self).number(kind)
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Reading {
 pub struct Point {
     /// Of which metric.
     pub metric: &'static Metric,
-    /// What it is about, where that is not the host alone.
+    /// What it is about, where that is not the host or the cluster alone.
     pub resource: Option<Attributes>,
     /// Its attributes.
     pub attributes: Vec<(&'static str, String)>,
@@ -55,15 +55,13 @@ pub fn read(sources: Sources, choices: &[Choice], apart: Duration) -> Vec<Readin
     let mut before = Vec::new();
     for (choice, body) in choices.iter().zip(&mut bodies) {
         // What fails fails again, and is told then.
-        drop(body.read(choice, &first));
-        before.push(body.points.iter().map(Point::from).collect::<Vec<_>>());
+        before.push(body.read_all(choice, &first).0);
     }
     std::thread::sleep(apart);
     let second = Tick::new(sources);
     let all = choices.iter().zip(&mut bodies).zip(before);
     all.map(|((choice, body), before)| {
-        let problem = body.read(choice, &second).err();
-        let mut points: Vec<_> = body.points.iter().map(Point::from).collect();
+        let (mut points, problem) = body.read_all(choice, &second);
         for (at, point) in points.iter_mut().enumerate() {
             // Mostly at the same place.
             let same = |other: &&Point| other.is_same_series(point);
@@ -73,6 +71,20 @@ pub fn read(sources: Sources, choices: &[Choice], apart: Duration) -> Vec<Readin
         Reading { collector: choice.collector, points, problem }
     })
     .collect()
+}
+
+impl Body {
+    fn read_all(&mut self, choice: &Choice, tick: &Tick) -> (Vec<Point>, Option<CollectError>) {
+        let (mut points, mut problem) = (Vec::new(), None);
+        loop {
+            let error = self.read(choice, tick).err();
+            problem = problem.or(error);
+            points.extend(self.points.iter().map(Point::from));
+            if !self.more() {
+                return (points, problem);
+            }
+        }
+    }
 }
 
 impl Point {

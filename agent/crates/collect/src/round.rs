@@ -58,6 +58,11 @@ impl Body {
         }
     }
 
+    /// Whether there is more to read in this tick.
+    pub(crate) fn more(&self) -> bool {
+        self.state.more()
+    }
+
     /// Reads once. A collector that panics has failed, and begins anew.
     pub(crate) fn read(&mut self, choice: &Choice, tick: &Tick) -> Result<(), CollectError> {
         self.points.begin(now_unix_nano(), tick.sources().boot_unix_nano());
@@ -155,10 +160,17 @@ impl Round {
 
     fn read(&self, member: &Member, body: &mut Body) {
         member.health.lock().begun();
-        let begun = Instant::now();
-        let outcome = body.read(&member.choice, &self.tick);
-        let took = begun.elapsed();
-        let points = body.points.len();
+        let (mut took, mut points, mut outcome) = (Duration::ZERO, 0, Ok(()));
+        loop {
+            let begun = Instant::now();
+            outcome = outcome.and(body.read(&member.choice, &self.tick));
+            took += begun.elapsed();
+            points += body.points.len();
+            if !body.more() {
+                break;
+            }
+            self.write(&body.points);
+        }
         let failed = member.health.lock().ended(took, points, outcome.as_ref().copied());
         let of = Of { collector: member.choice.collector.name };
         let metrics = &self.outlet.metrics;

@@ -1,11 +1,13 @@
 //! What is collected, how often, and of what.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use hawsepipe_cluster::objects::ObjectKind;
 use hawsepipe_model::Attributes;
 
-use crate::collector::{Collector, list};
+use crate::collector::{Collector, Scope, list_of};
 use crate::tick::Sources;
 
 /// Everything that a [`Collection`](crate::Collection) needs to know.
@@ -44,11 +46,20 @@ impl Choice {
         Self { collector, interval, wanted, options: Options::of(collector) }
     }
 
-    /// Every collector that is on by default.
+    /// Every collector of this scope that is on by default.
     #[must_use]
-    pub fn defaults(interval: Duration) -> Vec<Self> {
-        let on = list().iter().filter(|collector| collector.default);
+    pub fn defaults(scope: Scope, interval: Duration) -> Vec<Self> {
+        let on = list_of(scope).filter(|collector| collector.default);
         on.map(|collector| Self::of(collector, interval)).collect()
+    }
+
+    /// The kinds of objects that these need, each once: what is to be followed, and what rights are needed for.
+    #[must_use]
+    pub fn kinds(choices: &[Self]) -> Vec<ObjectKind> {
+        // One whose metrics are all unwanted reads nothing.
+        let choices = choices.iter().filter(|choice| choice.wanted.contains(&true));
+        let kinds: BTreeSet<_> = choices.flat_map(|choice| choice.collector.kinds()).collect();
+        kinds.into_iter().collect()
     }
 }
 

@@ -11,13 +11,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hawsepipe_cluster::kubelet::KubeletSource;
+use hawsepipe_cluster::objects::ObjectStore;
 use hawsepipe_host::cgroup::Cgroups;
 use hawsepipe_host::os_release::{self, OsRelease};
 use hawsepipe_host::{HostRoot, ReadError};
 use hawsepipe_model::{Attributes, NodeMeta, PodDirectory, PodMeta};
 use parking_lot::Mutex;
 
-use crate::collector::CollectError;
+use crate::collector::{CollectError, Scope};
+use crate::cronjobs::JobTallies;
 use crate::heartbeats::Jobs;
 
 /// What collectors read from.
@@ -32,9 +34,19 @@ pub struct Sources {
     pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
     /// The jobs that send heartbeats, where they are taken.
     pub(crate) jobs: Option<Arc<Jobs>>,
+    /// The CronJobs and Jobs of the cluster, where their heartbeats are told.
+    pub(crate) cronjobs: Option<Arc<JobTallies>>,
+    /// The cluster's objects, where that is what is told of.
+    cluster: Option<OfCluster>,
     boot: OnceLock<u64>,
     /// The host's distribution, which changes when it boots.
     release: OnceLock<OsRelease>,
+}
+
+/// The cluster, for what tells of it.
+struct OfCluster {
+    objects: Arc<ObjectStore>,
+    uid: Arc<OnceLock<String>>,
 }
 
 impl fmt::Debug for Sources {
@@ -54,9 +66,35 @@ impl Sources {
             cgroups: Mutex::default(),
             kubelet: None,
             jobs: None,
+            cronjobs: None,
+            cluster: None,
             boot: OnceLock::new(),
             release: OnceLock::new(),
         }
+    }
+
+    /// Reads from the cluster's objects alone: for collectors of [`Scope::Cluster`]. What is told carries the cluster's
+    /// UID (`k8s.cluster.uid`) once `uid` has it, and nothing of the host, the node or the pod that reads.
+    #[must_use]
+    pub fn of_cluster(objects: Arc<ObjectStore>, uid: Arc<OnceLock<String>>) -> Self {
+        let cluster = Some(OfCluster { objects, uid });
+        Self { cluster, ..Self::new(HostRoot::new("/proc", "/sys", None)) }
+    }
+
+    /// What is read from.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.cluster.is_some() { Scope::Cluster } else { Scope::Node }
+    }
+
+    /// The cluster's objects.
+    ///
+    /// # Errors
+    /// Where they are not followed.
+    pub(crate) fn objects(&self) -> Result<&Arc<ObjectStore>, CollectError> {
+        let reason =
+            "this process does not follow the objects of the cluster; the one that leads does";
+        let none = || CollectError::Unavailable(reason.to_owned());
+        self.cluster.as_ref().map(|cluster| &cluster.objects).ok_or_else(none)
     }
 
     /// Reads from the same, and knows these pods.
@@ -77,11 +115,22 @@ impl Sources {
         Self { jobs, ..self }
     }
 
-    /// What the host says of itself, by OpenTelemetry's names. A pod has a name of its own, and no machine-id but the
+    /// Reads from the same, and from these CronJobs and Jobs.
+    #[must_use]
+    pub fn with_cronjobs(self, cronjobs: Option<Arc<JobTallies>>) -> Self {
+        Self { cronjobs, ..self }
+    }
+
+    /// What is known of what is told of, by OpenTelemetry's names: what the host says of itself, or the cluster's UID. A pod has a name of its own, and no machine-id but the
     /// host's root is mounted: there it is the API server that knows (`PodDirectory::node`).
     #[must_use]
     pub fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
+        if let Some(cluster) = &self.cluster {
+            let uid = cluster.uid.get().map_or("", String::as_str);
+            attributes.set("k8s.cluster.uid", uid);
+            return attributes;
+        }
         attributes.set("os.type", "linux");
         if self.host.proc("") == Path::new("/proc") {
             let name = rustix::system::uname();
@@ -104,6 +153,9 @@ impl Sources {
     /// When the host booted, nanoseconds since the epoch: what counters of the kernel count from. It is asked once,
     /// because the kernel's answer moves with the clock and a start time must not. 0 where it is not known.
     pub(crate) fn boot_unix_nano(&self) -> u64 {
+        if self.cluster.is_some() {
+            return 0;
+        }
         if let Some(boot) = self.boot.get() {
             return *boot;
         }

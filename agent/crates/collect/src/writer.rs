@@ -11,6 +11,7 @@ use hawsepipe_model::otlp::{
 };
 use hawsepipe_model::{AppendError, Attributes, FrameSink, PodDirectory, PreferredCodec};
 
+use crate::collector::Scope;
 use crate::metrics::Metrics;
 use crate::points::{Points, View};
 use crate::tick::Sources;
@@ -26,12 +27,14 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    /// The node's attributes, as they are known now.
-    fn node(&self, sources: &Sources) -> Attributes {
-        let mut node = sources.attributes();
-        node.extend(&self.pods.node().attributes);
-        node.extend(&self.attributes);
-        node
+    /// What all points say: the node's attributes as they are known now, or the cluster's.
+    fn common(&self, sources: &Sources) -> Attributes {
+        let mut common = sources.attributes();
+        if sources.scope() == Scope::Node {
+            common.extend(&self.pods.node().attributes);
+        }
+        common.extend(&self.attributes);
+        common
     }
 }
 
@@ -39,27 +42,27 @@ impl Outlet {
 #[derive(Default)]
 pub(crate) struct Writer {
     request: MetricsRequest,
-    /// The node's attributes, as they are and as they are sent. They are asked for once a tick.
-    node: Option<Arc<(Attributes, Vec<u8>)>>,
+    /// What all points say, as it is and as it is sent. It is asked for once a tick.
+    common: Option<Arc<(Attributes, Vec<u8>)>>,
 }
 
 impl Writer {
     /// Writes the points; what is full on the way is sent.
     pub(crate) fn write(&mut self, points: &Points, sources: &Sources, outlet: &Outlet) {
-        let node = self.node.get_or_insert_with(|| {
-            let node = outlet.node(sources);
-            let encoded = encode_entity(&node);
-            Arc::new((node, encoded))
+        let common = self.common.get_or_insert_with(|| {
+            let common = outlet.common(sources);
+            let encoded = encode_entity(&common);
+            Arc::new((common, encoded))
         });
-        let node = Arc::clone(node);
-        let (node, of_node) = &*node;
+        let common = Arc::clone(common);
+        let (common, of_common) = &*common;
         let mut encoded = Vec::new();
         let mut last: Option<View<'_>> = None;
         for point in points.iter() {
             let resource = |view: &View<'_>| view.resource.map(std::ptr::from_ref);
             let same_resource = last.is_some_and(|last| resource(&last) == resource(&point));
             if !same_resource && let Some(about) = point.resource {
-                let mut attributes = node.clone();
+                let mut attributes = common.clone();
                 attributes.extend(about);
                 // What the admin adds wins.
                 attributes.extend(&outlet.attributes);
@@ -70,7 +73,7 @@ impl Writer {
                 self.send(outlet);
             }
             if full || !same_resource {
-                let resource = if point.resource.is_some() { &encoded } else { of_node };
+                let resource = if point.resource.is_some() { &encoded } else { of_common };
                 self.request.begin_resource(resource);
             }
             let metric = point.metric;

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hawsepipe_collect::reading::{Number, Reading, read};
-use hawsepipe_collect::{Choice, CollectError, Globs, Metric, Sources, ValueType, find, list};
+use hawsepipe_collect::{
+    Choice, CollectError, Globs, Metric, Scope, Sources, ValueType, find, list, list_of,
+};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::otlp::Instrument;
 
@@ -248,7 +250,7 @@ const NOT_OF_FILES: [&str; 4] = ["container", "job", "kubelet", "pod"];
 
 /// Every other collector with every metric.
 fn everything() -> Vec<Choice> {
-    let all = list().iter().filter(|collector| !NOT_OF_FILES.contains(&collector.name));
+    let all = list_of(Scope::Node).filter(|collector| !NOT_OF_FILES.contains(&collector.name));
     let all = all.map(|collector| Choice {
         wanted: vec![true; collector.metrics.len()],
         ..Choice::of(collector, Duration::from_secs(15))
@@ -279,7 +281,7 @@ fn by_series(readings: &[Reading]) -> BTreeMap<String, f64> {
 fn every_collector_tells_what_it_declares_of_a_host_that_has_it_all() {
     let (_folder, root) = host();
     let readings = read_all(root, &everything());
-    assert_eq!(readings.len(), list().len() - NOT_OF_FILES.len());
+    assert_eq!(readings.len(), list_of(Scope::Node).count() - NOT_OF_FILES.len());
     for reading in &readings {
         let name = reading.collector.name;
         assert!(reading.problem.is_none(), "{name}: {:?}", reading.problem);
@@ -452,7 +454,7 @@ fn a_process_is_named_by_its_resource_and_its_arguments_are_not_told() {
 #[test]
 fn what_is_not_wanted_is_not_told() {
     let (_folder, root) = host();
-    let defaults = Choice::defaults(Duration::from_secs(15));
+    let defaults = Choice::defaults(Scope::Node, Duration::from_secs(15));
     for reading in read_all(root, &defaults) {
         assert!(reading.collector.default);
         assert!(reading.points.iter().all(|point| point.metric.default));

@@ -38,7 +38,6 @@ impl Queue<'_> {
         &self,
         chosen: Option<&Metrics>,
         config: &Config,
-        registry: &mut Registry,
         cancel: &CancellationToken,
     ) -> Option<collect::Status> {
         let chosen = chosen?;
@@ -46,12 +45,11 @@ impl Queue<'_> {
             sources: collect::Sources::new(chosen.host.clone())
                 .with_kubelet(self.kubelet.clone().map(|it| it as Arc<dyn KubeletSource>))
                 .with_jobs(self.jobs.clone()),
-            choices: chosen.choices.clone(),
+            choices: chosen.of_node.clone(),
             interval: chosen.interval,
             node_name: config.node_name.clone(),
             attributes: config.attributes.clone(),
         };
-        self.metrics.register(registry);
         let sink = Arc::new(self.spool.sampled().clone()) as Arc<dyn FrameSink>;
         let (pods, codec) = (Arc::clone(self.pods), Arc::clone(self.codec));
         let collection =

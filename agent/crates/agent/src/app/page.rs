@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::leading::Objects;
 use super::try_spool;
 use crate::admin::{Readiness, Shown};
 use crate::commands::agent::Role;
@@ -25,10 +26,12 @@ pub(crate) struct Page {
     pub(crate) cluster: Option<Cluster>,
     /// How the lead stands, where this process may have it.
     pub(crate) leader: Option<Leader>,
+    /// What is told of the cluster's objects, where this process may do so.
+    pub(crate) objects: Option<Arc<Objects>>,
     /// Where heartbeats are taken, where they are.
     pub(crate) heartbeats: Option<SocketAddr>,
     pub(crate) destinations: Vec<StatusHandle>,
-    /// `None`: nothing is collected.
+    /// `None`: nothing is collected of the node.
     pub(crate) collectors: Option<collect::Status>,
     pub(crate) kubelet: Option<Arc<Kubelet>>,
     pub(crate) spool: Arc<Spool>,
@@ -81,6 +84,9 @@ impl Shown for Page {
         let logs = tailer.as_ref().map(Tailer::status).unwrap_or_default();
         drop(tailer);
         let destinations: Vec<_> = self.destinations.iter().map(StatusHandle::get).collect();
+        let of_node = self.collectors.iter().flat_map(collect::Status::get);
+        let of_cluster = self.objects.iter().flat_map(|objects| objects.collectors());
+        let collectors: Vec<_> = of_node.chain(of_cluster).collect();
         let losses: Vec<_> = self.spool.ledger().entries().map(loss).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -92,7 +98,7 @@ impl Shown for Page {
                 "blockedBySpool": logs.blocked,
             })),
             "metrics": {
-                "collectors": self.collectors.as_ref().map(collect::Status::get),
+                "collectors": (!collectors.is_empty()).then_some(collectors),
                 "kubeletUnverified": self.kubelet.as_ref().and_then(|kubelet| kubelet.unverified()),
             },
             "heartbeats": self.heartbeats.map(|listen| json!({"listen": listen})),
@@ -107,6 +113,7 @@ impl Shown for Page {
             "destinations": destinations,
             "kubernetes": self.cluster.as_ref().map(Cluster::status),
             "leader": self.leader.as_ref().map(Leader::status),
+            "objects": self.objects.as_ref().and_then(|objects| objects.status()),
         })
     }
 }

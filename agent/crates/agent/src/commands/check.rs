@@ -11,7 +11,7 @@ use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::{Choice, CollectError, Need, Sources, reading};
 use tokio::task::spawn_blocking;
 
-use crate::app::{kubelet, try_spool};
+use crate::app::{NOTHING_TO_DO, kubelet, try_spool};
 use crate::commands::agent::Role;
 use crate::commands::print;
 use crate::config::{self, Metrics};
@@ -67,10 +67,19 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error) => report.bad("spool", &error.to_string()),
     }
     if config.kubernetes.is_some() {
-        let leads = config.leading.events.is_some() && args.role.is_cluster();
-        let config::Leading { lease_namespace, lease_name, .. } = &config.leading;
-        let events = leads.then(|| (lease_namespace.clone(), lease_name.clone()));
-        let rights = Rights { node: args.role.is_node(), events, objects: Vec::new() };
+        let leads = args.role.is_cluster() && config.has_duties();
+        if args.role.is_cluster() && !leads {
+            report.good("cluster", NOTHING_TO_DO);
+        }
+        let config::Leading { lease_namespace, lease_name, events } = &config.leading;
+        let of_cluster = config.metrics.iter().flat_map(|metrics| &metrics.of_cluster);
+        let of_cluster: Vec<_> = of_cluster.filter(|_| leads).cloned().collect();
+        let rights = Rights {
+            node: args.role.is_node(),
+            lease: leads.then(|| (lease_namespace.clone(), lease_name.clone())),
+            events: leads && events.is_some(),
+            objects: Choice::kinds(&of_cluster),
+        };
         let findings = hawsepipe_cluster::check_rights(&rights).await;
         if findings.is_empty() {
             report.good(
@@ -137,7 +146,7 @@ fn check_logs(root: &Path, report: &mut Report) {
 
 /// Whether what the collectors need is mounted, and whether they can read it.
 async fn check_metrics(metrics: &Metrics, report: &mut Report) -> anyhow::Result<()> {
-    let mut choices = metrics.choices.clone();
+    let mut choices = metrics.of_node.clone();
     for need in [Need::Proc, Need::Sys, Need::Root] {
         let needs = |choice: &Choice| choice.collector.needs.contains(&need);
         let who: Vec<_> = choices.iter().filter(|choice| needs(choice)).collect();

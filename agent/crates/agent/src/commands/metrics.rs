@@ -17,7 +17,9 @@ use anyhow::bail;
 use clap::Args;
 use hawsepipe_cluster::kubelet::KubeletSource;
 use hawsepipe_collect::reading::{Number, Point, Reading, read};
-use hawsepipe_collect::{Choice, CollectError, Collector, Need, Sources, find, list};
+use hawsepipe_collect::{
+    Choice, CollectError, Collector, Need, Scope, Sources, find, list, list_of,
+};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::{Attributes, Value as Attribute};
 use jiff::Timestamp;
@@ -83,7 +85,7 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
         Some(path) => match Config::load(path)?.metrics {
             Some(metrics) => {
                 let kubelet = kubelet(&metrics, None).map(|it| it as Arc<dyn KubeletSource>);
-                (Sources::new(metrics.host).with_kubelet(kubelet), metrics.choices)
+                (Sources::new(metrics.host).with_kubelet(kubelet), metrics.of_node)
             }
             None => bail!("{}: metrics.enabled is false: nothing is collected", path.display()),
         },
@@ -108,9 +110,9 @@ fn chosen(args: &MetricsArgs) -> anyhow::Result<(Sources, Vec<Choice>)> {
 /// The collectors that are on by default, or all; with all of their metrics.
 fn of_this_machine(all: bool) -> Vec<Choice> {
     // Where no configuration says so there is no kubelet.
-    let can = |collector: &&&Collector| !collector.needs.contains(&Need::Kubelet);
-    let on = list().iter().filter(can).filter(|collector| all || collector.default);
-    on.map(|collector| everything_of(collector)).collect()
+    let can = |collector: &&'static Collector| !collector.needs.contains(&Need::Kubelet);
+    let on = list_of(Scope::Node).filter(can).filter(|collector| all || collector.default);
+    on.map(everything_of).collect()
 }
 
 fn everything_of(collector: &'static Collector) -> Choice {

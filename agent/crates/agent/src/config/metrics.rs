@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hawsepipe_cluster::kubelet::KubeletSettings;
-use hawsepipe_collect::{Choice, Collector, Globs, Need, Options, find, list};
+use hawsepipe_collect::{Choice, Collector, Globs, Need, Options, Scope, find, list};
 use hawsepipe_host::HostRoot;
 
 use super::raw::{RawCollector, RawKubelet, RawMetrics};
@@ -12,7 +12,7 @@ use super::text::{Span, Text};
 use super::unknown::nearest;
 use super::{Wrong, wrong};
 
-/// Metrics of the node.
+/// Metrics of the node, and of the cluster's objects.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) interval: Duration,
@@ -21,8 +21,10 @@ pub(crate) struct Metrics {
     pub(crate) host: HostRoot,
     /// The node's kubelet; `None` where nothing says that there is one.
     pub(crate) kubelet: Option<KubeletSettings>,
-    /// The collectors that run.
-    pub(crate) choices: Vec<Choice>,
+    /// The collectors that run on a node.
+    pub(crate) of_node: Vec<Choice>,
+    /// Those of the cluster's objects, which run where this process leads.
+    pub(crate) of_cluster: Vec<Choice>,
 }
 
 /// `node_name` is the node's in the cluster, `None` where there is none.
@@ -32,27 +34,55 @@ pub(super) fn resolve(raw: &RawMetrics, node_name: Option<&str>) -> Result<Optio
     if let Some(name) = raw.collectors.keys().find(|name| find(name).is_none()) {
         return Err(unknown_collector(name));
     }
-    let mut choices = Vec::new();
+    let (mut of_node, mut of_cluster) = (Vec::new(), Vec::new());
     let none = RawCollector::default();
     for collector in list() {
         let raw = raw.collectors.get(collector.name).unwrap_or(&none);
         let choice = choice(collector, raw, interval)?;
-        let can = kubelet.is_some() || !collector.needs.contains(&Need::Kubelet);
-        if raw.enabled == Some(true) && !can {
-            return Err(wrong(
-                format!("metrics.collectors.{}.enabled", collector.name),
-                "there is no kubelet to ask: kubernetes.source is none",
-                "set metrics.kubelet.endpoint, or leave it out",
-            ));
+        let lacking = lacking(collector, kubelet.is_some(), node_name.is_some());
+        if raw.enabled == Some(true)
+            && let Some((reason, remedy)) = lacking
+        {
+            let key = format!("metrics.collectors.{}.enabled", collector.name);
+            return Err(wrong(key, reason, remedy));
         }
-        if raw.enabled.unwrap_or(collector.default && can) {
-            choices.push(choice);
+        if raw.enabled.unwrap_or(collector.default && lacking.is_none()) {
+            match collector.scope() {
+                Scope::Node => of_node.push(choice),
+                Scope::Cluster => of_cluster.push(choice),
+            }
         }
     }
+    // One whose metrics are all unwanted has nothing to do.
+    of_cluster.retain(|choice| choice.wanted.contains(&true));
     let path = |text: &Text| PathBuf::from(&text.0);
     let root = Some(path(&raw.root_path)).filter(|path| !path.as_os_str().is_empty());
     let host = HostRoot::new(path(&raw.proc_path), path(&raw.sys_path), root);
-    Ok(raw.enabled.then_some(Metrics { interval, agent: raw.agent, host, kubelet, choices }))
+    Ok(raw.enabled.then_some(Metrics {
+        interval,
+        agent: raw.agent,
+        host,
+        kubelet,
+        of_node,
+        of_cluster,
+    }))
+}
+
+/// Why a collector cannot run here, and what to do about it.
+fn lacking(
+    collector: &Collector,
+    has_kubelet: bool,
+    has_cluster: bool,
+) -> Option<(&'static str, &'static str)> {
+    if collector.needs.contains(&Need::Kubelet) && !has_kubelet {
+        let reason = "there is no kubelet to ask: kubernetes.source is none";
+        return Some((reason, "set metrics.kubelet.endpoint, or leave it out"));
+    }
+    if collector.scope() == Scope::Cluster && !has_cluster {
+        let reason = "it tells of the objects of a cluster, and kubernetes.source is none";
+        return Some((reason, "set kubernetes.source: apiserver, or leave it out"));
+    }
+    None
 }
 
 fn kubelet(raw: &RawKubelet, node_name: Option<&str>) -> Result<Option<KubeletSettings>, Wrong> {

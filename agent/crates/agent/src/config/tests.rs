@@ -44,7 +44,7 @@ fn the_smallest_config_has_every_default() {
     let metrics = config.metrics.unwrap();
     assert_eq!(metrics.interval, Duration::from_secs(15));
     assert_eq!(metrics.host, hawsepipe_host::HostRoot::here());
-    let names: Vec<_> = metrics.choices.iter().map(|choice| choice.collector.name).collect();
+    let names: Vec<_> = metrics.of_node.iter().map(|choice| choice.collector.name).collect();
     assert!(names.contains(&"cpu") && !names.contains(&"process"), "{names:?}");
 }
 
@@ -52,7 +52,7 @@ fn the_smallest_config_has_every_default() {
 fn the_kubelet_is_asked_where_there_is_a_cluster_or_an_endpoint_and_nowhere_else() {
     let metrics = |text: &str| parse(&format!("{SMALLEST}{text}")).map(|it| it.metrics.unwrap());
     let runs =
-        |metrics: &Metrics| metrics.choices.iter().any(|choice| choice.collector.name == "kubelet");
+        |metrics: &Metrics| metrics.of_node.iter().any(|choice| choice.collector.name == "kubelet");
     let none = metrics("").unwrap();
     assert!(none.kubelet.is_none() && !runs(&none), "kubernetes.source is none");
     let text = "
@@ -89,7 +89,7 @@ metrics:
     load: {enabled: false}
 ";
     let metrics = parse(&format!("{SMALLEST}{text}")).unwrap().metrics.unwrap();
-    let of = |name: &str| metrics.choices.iter().find(|choice| choice.collector.name == name);
+    let of = |name: &str| metrics.of_node.iter().find(|choice| choice.collector.name == name);
     let cpu = of("cpu").unwrap();
     assert_eq!(cpu.interval, Duration::from_secs(5));
     let wanted = cpu.collector.metrics.iter().zip(&cpu.wanted);
@@ -103,6 +103,31 @@ metrics:
     assert_eq!(metrics.host, hawsepipe_host::HostRoot::new("/host/proc", "/host/sys", None));
     let off = parse(&format!("{SMALLEST}metrics: {{enabled: false}}\n")).unwrap();
     assert!(off.metrics.is_none());
+}
+
+#[test]
+fn the_clusters_objects_are_told_where_there_is_a_cluster_and_by_the_same_switches() {
+    let with_cluster = SMALLEST.replace("{source: none}", "{nodeName: node-1}");
+    let config = |text: &str| parse(&format!("{with_cluster}{text}")).unwrap();
+    let names = |choices: &[hawsepipe_collect::Choice]| -> Vec<&str> {
+        choices.iter().map(|choice| choice.collector.name).collect()
+    };
+    let metrics = config("").metrics.unwrap();
+    let all = names(&metrics.of_cluster);
+    assert!(all.contains(&"cluster_namespaces"), "{all:?}");
+    assert!(names(&metrics.of_node).iter().all(|name| !all.contains(name)), "each runs once");
+    let off = |name: &&str| format!("{name}: {{enabled: false}}");
+    let off = all.iter().map(off).collect::<Vec<_>>().join(", ");
+    let off = config(&format!("metrics: {{collectors: {{{off}}}}}\n"));
+    assert!(off.metrics.as_ref().is_some_and(|metrics| metrics.of_cluster.is_empty()));
+    assert!(off.has_duties(), "there are events");
+    assert!(config("events: {enabled: false}\n").has_duties(), "there are objects");
+    assert!(!config("events: {enabled: false}\nmetrics: {enabled: false}\n").has_duties());
+
+    assert!(parse(SMALLEST).unwrap().metrics.unwrap().of_cluster.is_empty(), "no cluster");
+    let text = "metrics: {collectors: {cluster_namespaces: {enabled: true}}}\n";
+    let key = "metrics.collectors.cluster_namespaces.enabled";
+    refused(&format!("{SMALLEST}{text}"), &[key, "objects of a cluster", "apiserver"]);
 }
 
 #[test]

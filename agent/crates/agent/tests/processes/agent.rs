@@ -116,8 +116,13 @@ shutdownTimeout: {shutdown_timeout}
     }
 
     pub(crate) fn agent_with(&self, settings: &Settings, on_stderr: OnLine) -> Agent {
+        Self::start(&["--role=node"], &self.config(settings), on_stderr)
+    }
+
+    /// Starts one with these arguments beside its configuration.
+    pub(crate) fn start(arguments: &[&str], config: &Path, on_stderr: OnLine) -> Agent {
         let mut command = program();
-        command.args(["agent", "--config"]).arg(self.config(settings));
+        command.arg("agent").args(arguments).arg("--config").arg(config);
         let mut process = Process::start_with(&mut command, on_stderr);
         let admin = wait_for("the agent says where its admin port is", || {
             assert!(process.is_running(), "{:?}", process.stderr());

@@ -27,6 +27,7 @@ mod heartbeat_run;
 mod http;
 mod key;
 mod killed;
+mod leading;
 mod memory;
 mod metrics;
 mod pods;

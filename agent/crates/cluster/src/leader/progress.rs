@@ -15,6 +15,9 @@ pub struct Progress {
     /// How far it got with events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<EventsProgress>,
+    /// Heartbeats of CronJobs and Jobs up to here were delivered, by the leader's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeats: Option<Timestamp>,
 }
 
 /// How far events were delivered.
@@ -33,7 +36,22 @@ impl Progress {
     /// So far with events.
     #[must_use]
     pub fn of_events(events: EventsProgress) -> Self {
-        Self { version: VERSION, events: Some(events) }
+        Self { version: VERSION, events: Some(events), heartbeats: None }
+    }
+
+    /// So far with heartbeats.
+    #[must_use]
+    pub fn of_heartbeats(heartbeats: Timestamp) -> Self {
+        Self { version: VERSION, events: None, heartbeats: Some(heartbeats) }
+    }
+
+    /// What this one says, and what it says nothing of as the other one says it.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            version: VERSION,
+            events: self.events.or(other.events),
+            heartbeats: self.heartbeats.or(other.heartbeats),
+        }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -65,13 +83,26 @@ mod tests {
         fn what_is_written_is_read_back(resource_version: u64, seconds in 0..4_000_000_000_i64) {
             let time = Timestamp::from_second(seconds).unwrap();
             let progress = Progress::of_events(EventsProgress { resource_version, time });
-            prop_assert_eq!(Progress::parse(&progress.to_text()), Ok(progress));
+            prop_assert_eq!(Progress::parse(&progress.to_text()), Ok(progress.clone()));
+            let both = Progress::of_heartbeats(time).and(progress.clone());
+            prop_assert_eq!((&both.events, both.heartbeats), (&progress.events, Some(time)));
+            prop_assert_eq!(Progress::parse(&both.to_text()), Ok(both));
         }
 
         #[test]
         fn no_text_is_a_panic(text: String) {
             drop(Progress::parse(&text));
         }
+    }
+
+    #[test]
+    fn what_one_says_nothing_of_is_as_the_other_one_says() {
+        let time = Timestamp::UNIX_EPOCH;
+        let of = |resource_version| Progress::of_events(EventsProgress { resource_version, time });
+        let nothing = || Progress { version: VERSION, events: None, heartbeats: None };
+        assert_eq!(of(7).and(of(5)), of(7));
+        assert_eq!(nothing().and(of(5)), of(5));
+        assert_eq!(of(7).and(nothing()), of(7));
     }
 
     #[test]

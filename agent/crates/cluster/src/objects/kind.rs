@@ -20,6 +20,9 @@ pub trait Kept: Sized {
 
     /// The object, if it is of this kind.
     fn of(object: &Object) -> Option<&Arc<Self>>;
+
+    /// Who it is.
+    fn metadata(&self) -> &ObjectMeta;
 }
 
 macro_rules! kinds {
@@ -108,6 +111,10 @@ macro_rules! kinds {
                         Object::$kind(object) => Some(object),
                         _ => None,
                     }
+                }
+
+                fn metadata(&self) -> &ObjectMeta {
+                    &self.metadata
                 }
             }
         )+

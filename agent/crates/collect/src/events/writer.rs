@@ -4,24 +4,20 @@
 //! is offered until it is taken, and nothing more is read meanwhile.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use hawsepipe_cluster::{EventsProgress, Found};
 use hawsepipe_model::codec::Compressor;
-use hawsepipe_model::{AppendError, Frame, LossReason, PreferredCodec, SettlingSink};
+use hawsepipe_model::{Frame, PreferredCodec, SettlingSink};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::EventSettings;
 use super::batch::Batch;
-use super::marks::Marks;
-
-/// How long a full lane is waited for before it is asked again.
-const ROOM_WITHIN: Duration = Duration::from_secs(1);
+use crate::lane;
+use crate::marks::Marks;
 
 /// What makes frames of events, and knows how far they are settled.
 pub(super) struct Writer {
@@ -30,7 +26,7 @@ pub(super) struct Writer {
     codec: Arc<PreferredCodec>,
     /// The cluster's UID, once it is known.
     pub(super) cluster_uid: OnceLock<String>,
-    marks: Mutex<Marks>,
+    marks: Mutex<Marks<EventsProgress>>,
     pub(super) sent: Counter,
     pub(super) excluded: Counter,
 }
@@ -111,7 +107,7 @@ impl Writer {
     async fn flush(&self, batch: &mut Batch) {
         let (Some(frame), reached) = self.frame(batch) else { return };
         let records = frame.records;
-        let number = self.put(frame).await;
+        let number = lane::put(&self.sink, frame, "events").await;
         self.sent.inc_by(records);
         self.marks.lock().put(number, reached);
     }
@@ -125,32 +121,5 @@ impl Writer {
             batch.give_up()
         });
         (frame, reached)
-    }
-
-    async fn put(&self, mut frame: Frame) -> u64 {
-        loop {
-            let sink = Arc::clone(&self.sink);
-            // It writes to a disk, and waits for it.
-            let put = spawn_blocking(move || {
-                let put = sink.put(frame);
-                if let Err(AppendError::Full(frame)) = &put {
-                    sink.wait_for_room(frame.cost(), ROOM_WITHIN);
-                }
-                put
-            });
-            frame = match put.await {
-                Ok(Ok(number)) => return number,
-                Ok(Err(AppendError::Full(frame))) => frame,
-                Ok(Err(AppendError::TooLarge { frame, .. })) => {
-                    tracing::error!(
-                        records = frame.records,
-                        "a frame of events is larger than the lane, it is lost; raise spool.pushed.maxBytes"
-                    );
-                    frame.given_up(LossReason::NotSpooled)
-                }
-                // The runtime ends: nothing is told of it.
-                Err(_) => std::future::pending().await,
-            };
-        }
     }
 }

@@ -119,6 +119,8 @@ pub enum State {
     Late,
     /// None began though it was time.
     Missed,
+    /// The controller made a run of a CronJob.
+    Scheduled,
 }
 
 impl State {
@@ -131,6 +133,7 @@ impl State {
             Self::Failed => "failed",
             Self::Late => "late",
             Self::Missed => "missed",
+            Self::Scheduled => "scheduled",
         }
     }
 }

@@ -34,10 +34,22 @@ pub(crate) struct Heartbeat {
     pub(crate) scheduled: Option<Timestamp>,
     /// Of how many scheduled times it tells, with `missed`.
     pub(crate) times: u64,
+    /// What is the same when it is told twice.
+    pub(crate) id: Option<String>,
+    /// Of a run in a pod that failed.
+    pub(crate) lines: Option<Lines>,
+}
+
+/// Where the last lines of a run are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lines {
+    pub(crate) pod: String,
+    pub(crate) pod_uid: String,
+    pub(crate) container: String,
 }
 
 impl Heartbeat {
-    fn new(state: State, time: Timestamp) -> Self {
+    pub(crate) fn new(state: State, time: Timestamp) -> Self {
         Self {
             state,
             time,
@@ -48,6 +60,8 @@ impl Heartbeat {
             reason: None,
             scheduled: None,
             times: 1,
+            id: None,
+            lines: None,
         }
     }
 }

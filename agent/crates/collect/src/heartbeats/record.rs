@@ -5,8 +5,8 @@ use hawsepipe_model::otlp::{EventRecord, LogsRequest, Severity, encode_entity};
 use hawsepipe_model::{Attributes, Codec, Frame, StreamKey, Tally};
 use jiff::Timestamp;
 
-use super::beat::{JobName, State};
-use super::job::Heartbeat;
+use super::beat::State;
+use super::job::{Heartbeat, Lines};
 
 /// What all of them are called.
 const NAME: &str = "hawsepipe.heartbeat";
@@ -20,7 +20,7 @@ const STREAM: &str = "__/heartbeats";
 /// # Errors
 /// When it cannot be compressed, which only a lack of memory explains.
 pub(super) fn frame(
-    job: &JobName,
+    job: &str,
     heartbeats: &[Heartbeat],
     resource: &Attributes,
     codec: Codec,
@@ -29,18 +29,7 @@ pub(super) fn frame(
     request.begin_resource(&encode_entity(resource));
     let mut bytes = 0;
     for heartbeat in heartbeats {
-        let body = body(job, heartbeat);
-        bytes += body.len() as u64;
-        request.push_event(&EventRecord {
-            time_unix_nano: nanos(heartbeat.time),
-            observed_time_unix_nano: nanos(Timestamp::now()),
-            severity: severity(heartbeat.state),
-            severity_text: "",
-            name: NAME,
-            body: &body,
-            original_bytes: None,
-            attributes: &attributes(job, heartbeat),
-        });
+        bytes += push(&mut request, job, heartbeat);
     }
     let frame = request.frame(codec, &mut Compressor::new()?)?;
     Ok(frame.map(|frame| {
@@ -50,20 +39,42 @@ pub(super) fn frame(
     }))
 }
 
+/// Writes a heartbeat into the open block of a request. The bytes of its words.
+pub(crate) fn push(request: &mut LogsRequest, job: &str, heartbeat: &Heartbeat) -> u64 {
+    let body = body(job, heartbeat);
+    request.push_event(&EventRecord {
+        time_unix_nano: nanos(heartbeat.time),
+        observed_time_unix_nano: nanos(Timestamp::now()),
+        severity: severity(heartbeat.state),
+        severity_text: "",
+        name: NAME,
+        body: &body,
+        original_bytes: None,
+        attributes: &attributes(job, heartbeat),
+    });
+    body.len() as u64
+}
+
 fn severity(state: State) -> Severity {
     match state {
-        State::Started | State::Succeeded => Severity::Info,
+        State::Scheduled | State::Started | State::Succeeded => Severity::Info,
         State::Late | State::Missed => Severity::Warn,
         State::Failed => Severity::Error,
     }
 }
 
-fn attributes(job: &JobName, heartbeat: &Heartbeat) -> Attributes {
+fn attributes(job: &str, heartbeat: &Heartbeat) -> Attributes {
     let mut attributes = Attributes::new();
-    attributes.set(JOB_NAME, job.as_str());
+    attributes.set(JOB_NAME, job);
     attributes.set("hawsepipe.heartbeat.state", heartbeat.state.name());
     attributes.set("hawsepipe.job.run.id", heartbeat.run.as_deref().unwrap_or_default());
     attributes.set("hawsepipe.heartbeat.reason", heartbeat.reason.as_deref().unwrap_or_default());
+    attributes.set("hawsepipe.heartbeat.id", heartbeat.id.as_deref().unwrap_or_default());
+    if let Some(Lines { pod, pod_uid, container }) = &heartbeat.lines {
+        attributes.set("k8s.pod.name", pod.as_str());
+        attributes.set("k8s.pod.uid", pod_uid.as_str());
+        attributes.set("k8s.container.name", container.as_str());
+    }
     if let Some(seconds) = heartbeat.duration {
         attributes.set("hawsepipe.job.duration", seconds);
     }
@@ -83,8 +94,9 @@ fn attributes(job: &JobName, heartbeat: &Heartbeat) -> Attributes {
 }
 
 /// The words for people.
-fn body(job: &JobName, heartbeat: &Heartbeat) -> String {
+fn body(job: &str, heartbeat: &Heartbeat) -> String {
     let mut body = match (heartbeat.state, heartbeat.times) {
+        (State::Scheduled, _) => format!("{job} was scheduled"),
         (State::Started, _) => format!("{job} started"),
         (State::Succeeded, _) => format!("{job} succeeded"),
         (State::Failed, _) => format!("{job} failed"),
@@ -93,7 +105,7 @@ fn body(job: &JobName, heartbeat: &Heartbeat) -> String {
         (State::Missed, times) => format!("{job} was missed {times} times, the last"),
     };
     if let Some(scheduled) = heartbeat.scheduled
-        && matches!(heartbeat.state, State::Late | State::Missed)
+        && matches!(heartbeat.state, State::Scheduled | State::Late | State::Missed)
     {
         body.push_str(&format!(" at {scheduled}"));
     }
@@ -103,6 +115,9 @@ fn body(job: &JobName, heartbeat: &Heartbeat) -> String {
     if let Some(reason) = &heartbeat.reason {
         body.push_str(": ");
         body.push_str(reason);
+    }
+    if let Some(Lines { pod, container, .. }) = &heartbeat.lines {
+        body.push_str(&format!("; the last lines are those of container {container} of pod {pod}"));
     }
     body
 }

@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 /// Times that are told as missed one by one; of those before them the number is told.
 const TOLD_ONE_BY_ONE: usize = 10;
 /// A start is late after this part of the grace.
-const LATE_PART: u32 = 5;
+pub(crate) const LATE_PART: u32 = 5;
 /// Scheduled times that are gone through at one look.
 const MAX_TIMES: usize = 100_000;
 
@@ -48,11 +48,11 @@ pub(super) struct Served {
 
 /// Scheduled times that had no start.
 #[derive(Debug, Default)]
-pub(super) struct Missed {
-    pub(super) last: VecDeque<Timestamp>,
+pub(crate) struct Missed {
+    pub(crate) last: VecDeque<Timestamp>,
     /// How many there are before those, and when the last of them was.
-    pub(super) before: u64,
-    pub(super) before_last: Option<Timestamp>,
+    pub(crate) before: u64,
+    pub(crate) before_last: Option<Timestamp>,
 }
 
 // === impl Watch ===
@@ -154,7 +154,7 @@ impl Watch {
 }
 
 impl Missed {
-    fn push(&mut self, scheduled: Timestamp) {
+    pub(crate) fn push(&mut self, scheduled: Timestamp) {
         self.last.push_back(scheduled);
         if self.last.len() > TOLD_ONE_BY_ONE {
             self.before += 1;
