@@ -61,3 +61,6 @@ pub use workload::{
 };
 
 pub use crate::quantity::Quantity;
+
+#[cfg(test)]
+mod tests;

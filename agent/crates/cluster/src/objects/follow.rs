@@ -10,40 +10,34 @@
 //! This is not `watch.rs`: nodes list from the cache, all in one answer, of which they keep all; here whole answers would be
 //! larger than all that is kept of them.
 
+mod event;
+mod requests;
+
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
-use futures::{AsyncBufReadExt, Stream, StreamExt};
 use kube::Client;
-use kube::api::{ListParams, Request, WatchParams};
-use kube::core::Status;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use self::event::Event;
+use self::requests::{Events, Requests};
 use super::change::Cause;
 use super::kind::ObjectKind;
 use super::store::{self, ObjectStore};
 use crate::backoff::{Backoff, jitter};
-use crate::event::PageMeta;
 use crate::events::version;
 use crate::failure::{Failure, Kind, Resource};
 use crate::link::Link;
-use crate::object::{MetaOnly, or_default};
+use crate::object::MetaOnly;
 
 /// So many kinds list at the same time.
 const LISTS: usize = 2;
-/// How long a page may take, and a watch until it begins.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Objects of a page; client-go's pager takes as many.
-const PAGE: u32 = 500;
-/// How long the API server lets a watch run.
-const WATCH_SECONDS: u32 = 290;
 /// A watch that is silent for so long is dead: there is a bookmark about once a minute.
 const SILENT_FOR: Duration = Duration::from_secs(150);
 /// A watch that lived so long was good.
@@ -74,60 +68,6 @@ struct Following<'a> {
     version: u64,
     /// It was said that an object cannot be read.
     odd: bool,
-}
-
-/// What a watch gives, line by line.
-type Events = Pin<Box<dyn Stream<Item = io::Result<String>> + Send>>;
-
-/// A line of a watch. Its object is read apart from it: one that is odd does not hide the others.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: EventKind,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum EventKind {
-    Added,
-    Modified,
-    Deleted,
-    Bookmark,
-    Error,
-}
-
-/// `object` of a bookmark.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Bookmark {
-    metadata: BookmarkMeta,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct BookmarkMeta {
-    resource_version: String,
-    #[serde(deserialize_with = "or_default")]
-    annotations: BookmarkAnnotations,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BookmarkAnnotations {
-    /// `InitialEventsAnnotationKey` in k8s.io/apimachinery/pkg/apis/meta/v1.
-    #[serde(rename = "k8s.io/initial-events-end")]
-    end_of_list: String,
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    metadata: PageMeta,
-    #[serde(default, deserialize_with = "or_default")]
-    items: Vec<Box<RawValue>>,
 }
 
 /// How a watch ended.
@@ -205,8 +145,7 @@ impl Following<'_> {
         // Nobody closes it.
         let _turn = self.turns.acquire().await;
         self.link.metrics.count_relist(self.resource());
-        let streamed = WatchParams::default().initial_events();
-        match self.begin(streamed, "").await {
+        match self.requests().streamed_list().await {
             Ok(mut events) => {
                 if self.stream(&mut events).await? {
                     return Ok(Some(events));
@@ -230,14 +169,14 @@ impl Following<'_> {
             let Ok(Some(line)) = timeout(SILENT_FOR, events.next()).await else {
                 return Ok(false);
             };
-            if let Some(bookmark) = self.take(line, Cause::Listed)? {
-                self.link.good(self.resource());
-                if bookmark.annotations.end_of_list != "true" {
-                    return Ok(false);
+            match self.take(line, Cause::Listed)? {
+                Some(true) => {
+                    self.link.good(self.resource());
+                    self.listed("streamed");
+                    return Ok(true);
                 }
-                self.version = version(&bookmark.resource_version)?;
-                self.listed("streamed");
-                return Ok(true);
+                Some(false) => return Ok(false),
+                None => {}
             }
         }
     }
@@ -247,19 +186,7 @@ impl Following<'_> {
         self.store.begin_list(self.kind);
         let mut next = String::new();
         loop {
-            let mut params = ListParams::default().limit(PAGE);
-            if !next.is_empty() {
-                params = params.continue_token(&next);
-            }
-            let request = Request::new(self.kind.path());
-            let request = if self.kind.metadata_only() {
-                request.list_metadata(&params)
-            } else {
-                request.list(&params)
-            };
-            let request = request.map_err(kube::Error::BuildRequest)?;
-            let page = timeout(ANSWER_WITHIN, self.client.request::<Page>(request)).await;
-            let page = page.map_err(|_elapsed| Failure::timeout(ANSWER_WITHIN))??;
+            let page = self.requests().page(&next).await?;
             self.link.good(self.resource());
             for object in &page.items {
                 self.found(object, Cause::Listed);
@@ -290,17 +217,14 @@ impl Following<'_> {
             let began = Instant::now();
             let end = match events.take() {
                 Some(events) => self.watch(events).await,
-                None => {
-                    let from = self.version.to_string();
-                    match self.begin(WatchParams::default(), &from).await {
-                        Ok(events) => {
-                            self.link.good(self.resource());
-                            self.watch(events).await
-                        }
-                        Err(failure) if failure.kind == Kind::gone => End::Expired,
-                        Err(failure) => End::Refused(failure),
+                None => match self.requests().watch(self.version).await {
+                    Ok(events) => {
+                        self.link.good(self.resource());
+                        self.watch(events).await
                     }
-                }
+                    Err(failure) if failure.kind == Kind::gone => End::Expired,
+                    Err(failure) => End::Refused(failure),
+                },
             };
             if began.elapsed() >= GOOD_AFTER {
                 backoff.reset();
@@ -350,51 +274,25 @@ impl Following<'_> {
         }
     }
 
-    async fn begin(&self, params: WatchParams, version: &str) -> Result<Events, Failure> {
-        // Bookmarks are on by default.
-        let params = params.timeout(WATCH_SECONDS);
-        let request = Request::new(self.kind.path());
-        let request = if self.kind.metadata_only() {
-            request.watch_metadata(&params, version)
-        } else {
-            request.watch(&params, version)
-        };
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        let begun = timeout(ANSWER_WITHIN, self.client.request_stream(request)).await;
-        let stream = begun.map_err(|_elapsed| Failure::timeout(ANSWER_WITHIN))??;
-        Ok(Box::pin(stream.lines()))
-    }
-
-    /// Takes a line of a watch; answers with it if it is a bookmark.
-    fn take(
-        &mut self,
-        line: io::Result<String>,
-        cause: Cause,
-    ) -> Result<Option<BookmarkMeta>, Failure> {
+    /// Takes a line of a watch; answers whether it is a bookmark, and if so whether it ends a list.
+    fn take(&mut self, line: io::Result<String>, cause: Cause) -> Result<Option<bool>, Failure> {
         let line = line.map_err(kube::Error::ReadEvents)?;
-        let (seen, bookmark) = match serde_json::from_str::<Event<'_>>(&line) {
-            Ok(Event { kind: EventKind::Added | EventKind::Modified, object }) => {
-                (self.found(object, cause), None)
-            }
-            Ok(Event { kind: EventKind::Deleted, object }) => (self.deleted(object), None),
-            Ok(Event { kind: EventKind::Bookmark, object }) => {
-                let Bookmark { metadata } = read(object)?;
-                (version(&metadata.resource_version)?, Some(metadata))
-            }
-            Ok(Event { kind: EventKind::Error, object }) => {
-                return Err(Failure::from(&read::<Status>(object)?));
-            }
-            // The line was cut off, and ends the watch.
-            Err(error) if error.is_eof() => (0, None),
+        let (seen, bookmark) = match Event::read(&line) {
+            Ok(Event::Found(object)) => (self.found(object, cause), None),
+            Ok(Event::Deleted(object)) => (self.deleted(object), None),
+            Ok(Event::Bookmark { version, ends_list }) => (version, Some(ends_list)),
+            Ok(Event::CutOff) => (0, None),
             // One that cannot be read does not hide the others.
-            Err(error) => {
-                self.link.metrics.count_error(self.resource(), Kind::decode);
-                debug!(resource = %self.resource(), %error, "a line of the watch is left out");
+            Err(failure) if failure.kind == Kind::decode => {
+                self.link.metrics.count_error(self.resource(), failure.kind);
+                let error = failure.message;
+                debug!(resource = %self.resource(), error, "a line of the watch is left out");
                 (0, None)
             }
+            Err(failure) => return Err(failure),
         };
         // Those of a list are in no order: only its end says how far it is.
-        if cause == Cause::Watched && seen != 0 {
+        if seen != 0 && (cause == Cause::Watched || bookmark == Some(true)) {
             self.version = seen;
         }
         Ok(bookmark)
@@ -404,9 +302,8 @@ impl Following<'_> {
     fn found(&mut self, json: &RawValue, cause: Cause) -> u64 {
         match store::read(self.kind, json.get()) {
             Ok(object) => {
-                let version = object.metadata().resource_version;
-                self.store.apply(object, cause);
-                version
+                self.store.apply(&object, cause);
+                object.metadata().resource_version
             }
             Err(error) => {
                 let meta = self.odd(json, &error);
@@ -450,11 +347,11 @@ impl Following<'_> {
         meta
     }
 
+    fn requests(&self) -> Requests<'_> {
+        Requests { client: self.client, kind: self.kind }
+    }
+
     fn resource(&self) -> Resource {
         Resource::all(self.kind)
     }
-}
-
-fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Failure> {
-    Ok(serde_json::from_str(object.get()).map_err(kube::Error::SerdeError)?)
 }

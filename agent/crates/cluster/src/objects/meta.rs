@@ -84,7 +84,7 @@ struct Labels {
 }
 
 /// A UID: 16 bytes where it is a UUID in its usual form, else its text.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uid(Id<16>);
 
 /// `containerID` of a container: the runtime, and 32 bytes where its ID is 64 hexadecimal digits, else its text.
@@ -150,12 +150,6 @@ impl From<&str> for Uid {
         let dashes = |(at, byte): (usize, u8)| (byte == b'-') == matches!(at, 8 | 13 | 18 | 23);
         let usual = text.len() == 36 && text.bytes().enumerate().all(dashes);
         Self(if usual { Id::read(&text.replace('-', ""), text) } else { Id::Other(text.into()) })
-    }
-}
-
-impl Default for Uid {
-    fn default() -> Self {
-        Self(Id::default())
     }
 }
 

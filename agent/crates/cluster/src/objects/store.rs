@@ -149,7 +149,7 @@ impl ObjectStore {
         kind: ObjectKind,
         object: &serde_json::Value,
     ) -> Result<(), ObjectError> {
-        self.apply(read(kind, &object.to_string())?, Cause::Watched);
+        self.apply(&read(kind, &object.to_string())?, Cause::Watched);
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl ObjectStore {
         let all = all.collect::<Result<Vec<_>, _>>()?;
         self.begin_list(kind);
         for object in all {
-            self.apply(object, Cause::Listed);
+            self.apply(&object, Cause::Listed);
         }
         self.end_list(kind);
         Ok(())
@@ -198,7 +198,7 @@ impl ObjectStore {
     }
 
     /// An object was found.
-    pub(super) fn apply(&self, object: Object, cause: Cause) {
+    pub(super) fn apply(&self, object: &Object, cause: Cause) {
         let kind = object.kind();
         let shelf = self.shelf(kind);
         let list = shelf.state.lock().lists;
@@ -208,7 +208,7 @@ impl ObjectStore {
             if let Some(known) = entries.get_mut(&meta.uid) {
                 known.list = list;
                 // Not by the version alone: after a restored backup there can be another one of the same number.
-                if known.object == object {
+                if known.object == *object {
                     return;
                 }
                 Some(std::mem::replace(&mut known.object, object.clone()))
@@ -217,7 +217,7 @@ impl ObjectStore {
                 None
             }
         };
-        self.tell(kind, before.as_ref(), Some(&object), cause);
+        self.tell(kind, before.as_ref(), Some(object), cause);
     }
 
     /// The object of this UID is there, though it could not be read: what is known of it stays.

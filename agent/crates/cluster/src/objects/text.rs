@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prop_a_pool_holds_at_most_twice_what_is_in_use_and_some(held in 0..3000_usize, passing in 0..20_000_usize) {
+        fn prop_a_pool_holds_at_most_twice_what_is_in_use_and_some(held in 0..1500_usize, passing in 0..4000_usize) {
             let pool: Pool<Arc<[usize]>> = Pool::default();
             let share = |it: usize| pool.share(&[it][..], || Arc::from([it]));
             let kept: Vec<_> = (0..held).map(share).collect();
