@@ -164,7 +164,9 @@ async fn a_list_that_is_forgotten_in_the_middle_starts_again() {
     until("synced", || store.is_synced(ObjectKind::Pods)).await;
     assert_eq!(store.count(ObjectKind::Pods), 600);
     let text = metrics(&registry);
-    assert!(text.contains("kubernetes_relists_total{resource=\"cluster/pods\"} 2"), "{text}");
+    assert!(text.contains("kubernetes_relists_total{resource=\"cluster/pods\"} 1"), "{text}");
+    let firsts = api.requests(PODS).iter().filter(|uri| uri.ends_with("limit=500")).count();
+    assert_eq!(firsts, 2, "from its begin");
     assert!(!text.contains("kubernetes_errors_total{"), "that is no failure: {text}");
 }
 

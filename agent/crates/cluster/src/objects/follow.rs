@@ -144,7 +144,6 @@ impl Following<'_> {
     async fn list(&mut self) -> Result<Option<Events>, Failure> {
         // Nobody closes it.
         let _turn = self.turns.acquire().await;
-        self.link.metrics.count_relist(self.resource());
         match self.requests().streamed_list().await {
             Ok(mut events) => {
                 if self.stream(&mut events).await? {
@@ -202,6 +201,7 @@ impl Following<'_> {
 
     fn listed(&self, how: &str) {
         self.store.end_list(self.kind);
+        self.link.metrics.count_relist(self.resource());
         let objects = self.store.count(self.kind);
         debug!(resource = %self.resource(), objects, "listed, {how}");
     }
