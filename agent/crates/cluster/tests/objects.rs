@@ -334,6 +334,24 @@ async fn the_api_server_has_the_patience_that_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttled_page_is_asked_for_again_and_not_those_before_it() {
+    let api = FakeApi::default();
+    for uid in 0..600 {
+        api.put("pods", pod(&uid.to_string(), "Running"));
+    }
+    api.throttle_next_page(45);
+    let began = Instant::now();
+    let (store, _watcher, _task) = follow(&api, &[ObjectKind::Pods]);
+    until("synced", || store.is_synced(ObjectKind::Pods)).await;
+    assert!(began.elapsed() >= Duration::from_secs(45), "{:?}", began.elapsed());
+    assert_eq!(store.count(ObjectKind::Pods), 600);
+    let requests = api.requests(PODS);
+    let pages: Vec<_> = requests.iter().filter(|uri| uri.contains("limit=500")).collect();
+    assert_eq!(pages.len(), 3, "{pages:?}");
+    assert!(pages[1..].iter().all(|uri| uri.contains("continue=500")), "{pages:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn few_kinds_list_at_the_same_time() {
     let api = FakeApi::default();
     api.stream_lists(Streams::Silent);

@@ -183,9 +183,17 @@ impl Following<'_> {
     /// Reads a list page by page.
     async fn pages(&mut self) -> Result<(), Failure> {
         self.store.begin_list(self.kind);
-        let mut next = String::new();
+        let (mut next, mut backoff) = (String::new(), Backoff::new());
         loop {
-            let page = self.requests().page(&next).await?;
+            let page = match self.requests().page(&next).await {
+                // Not from the first page again: that would be more work for a server that has too much.
+                Err(failure) if failure.kind == Kind::too_many_requests && !next.is_empty() => {
+                    self.link.failed(self.resource(), &failure);
+                    sleep(backoff.next(failure.retry_after)).await;
+                    continue;
+                }
+                page => page?,
+            };
             self.link.good(self.resource());
             for object in &page.items {
                 self.found(object, Cause::Listed);
