@@ -117,6 +117,44 @@ fn the_numbers_are_those_of_the_objects() {
     assert_eq!(expected.next(), None);
 }
 
+/// Of replica sets only the metadata is followed; restarts are told on the nodes.
+#[test]
+fn what_the_collector_sends_is_declared_as_there_and_on_where_it_is_on_there() {
+    let declared: Vec<_> = list_of(Scope::Cluster).flat_map(|it| it.metrics).collect();
+    let recorded = include_str!("fixtures/k8scluster-0.159.0.txt").lines();
+    let mut compared = 0;
+    for line in recorded.filter(|line| !line.starts_with('#')) {
+        let [name, instrument, value, unit, keys, on] = *line.split(' ').collect::<Vec<_>>() else {
+            panic!("six words: {line}")
+        };
+        let metric = declared.iter().find(|metric| metric.name == name);
+        if name.starts_with("k8s.replicaset.") {
+            assert!(metric.is_none(), "{name}");
+            continue;
+        }
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not declared"));
+        let mut own = metric.attributes.to_vec();
+        own.sort_unstable();
+        let shown = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        assert_eq!(
+            (
+                metric.instrument.name(),
+                metric.value.name(),
+                shown(metric.unit),
+                shown(&own.join(","))
+            ),
+            (instrument, value, unit.to_owned(), keys.to_owned()),
+            "{name}"
+        );
+        assert!(
+            metric.default || on == "off" || name == "k8s.container.restarts",
+            "{name} is on there"
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 47);
+}
+
 #[test]
 fn a_kind_that_is_not_known_whole_is_not_told_of_and_the_others_are() {
     for kind in ObjectKind::ALL {
