@@ -54,7 +54,6 @@ pub struct CronJobs {
     connection: Connection,
     writer: Writer,
     tallies: Arc<JobTallies>,
-    unknown: Gauge,
     at_work: watch::Sender<bool>,
 }
 
@@ -68,6 +67,7 @@ struct Writer {
     marks: Mutex<Marks<Timestamp>>,
     sent: Counter,
     dropped: Counter,
+    unknown: Gauge,
 }
 
 /// Says that a term is over, also when it ends in the middle.
@@ -76,7 +76,7 @@ struct AtWork<'a>(&'a CronJobs);
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.0.tallies.0.lock().take();
-        self.0.unknown.set(0);
+        self.0.writer.unknown.set(0);
         self.0.at_work.send_replace(false);
     }
 }
@@ -95,9 +95,9 @@ impl CronJobs {
         sink: Arc<dyn SettlingSink>,
         codec: Arc<PreferredCodec>,
     ) -> Self {
-        let (unknown, at_work) = (Gauge::default(), watch::Sender::new(false));
+        let at_work = watch::Sender::new(false);
         let writer = Writer::new(attributes, sink, codec);
-        Self { connection, writer, tallies: Arc::default(), unknown, at_work }
+        Self { connection, writer, tallies: Arc::default(), at_work }
     }
 
     /// Registers its counters; `registry` is the agent's, with its prefix `hawsepipe`.
@@ -109,7 +109,7 @@ impl CronJobs {
         cronjobs.register("dropped_jobs", help, self.writer.dropped.clone());
         let help =
             "CronJobs whose schedule or time zone cannot be read: what they miss is not known";
-        cronjobs.register("unknown_schedules", help, self.unknown.clone());
+        cronjobs.register("unknown_schedules", help, self.writer.unknown.clone());
     }
 
     /// How often each job did what, for the collector `cluster_heartbeats`; nothing while this process does not lead.
@@ -131,33 +131,9 @@ impl CronJobs {
         let known = Arc::new(Known::new(since, self.writer.dropped.clone()));
         store.subscribe(Arc::clone(&known) as _);
         *self.tallies.0.lock() = Some(Arc::clone(&known));
-        let begun = since.unwrap_or_else(Timestamp::now);
         self.writer.begin(since);
-        let mut learn = pin!(self.find_cluster_uid());
-        let mut has_learnt = tokio::select! {
-            learnt = timeout(METADATA_WITHIN, &mut learn) => learnt.is_ok(),
-            () = retire.cancelled() => return,
-        };
-        let mut ticks = interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let is_over = tokio::select! {
-                _ = ticks.tick() => false,
-                () = retire.cancelled() => true,
-                () = &mut learn, if !has_learnt => {
-                    has_learnt = true;
-                    continue;
-                }
-            };
-            let now = Timestamp::now();
-            if let Some(due) = known.look(Kinds::of(store), now) {
-                self.unknown.set(i64::try_from(known.unknown()).unwrap_or(i64::MAX));
-                self.writer.write(&due, told(now).max(begun)).await;
-            }
-            if is_over {
-                return;
-            }
-        }
+        let begun = since.unwrap_or_else(Timestamp::now);
+        self.writer.run(store, &known, begun, retire, self.find_cluster_uid()).await;
     }
 
     /// Up to when everything was told, and is settled.
@@ -197,11 +173,49 @@ impl Writer {
             marks: Mutex::default(),
             sent: Counter::default(),
             dropped: Counter::default(),
+            unknown: Gauge::default(),
         }
     }
 
     fn begin(&self, since: Option<Timestamp>) {
         self.marks.lock().begin(since);
+    }
+
+    /// Looks each second what is due, until `retire` and once more. It waits a bit for `learn`.
+    async fn run(
+        &self,
+        store: &ObjectStore,
+        known: &Known,
+        begun: Timestamp,
+        retire: CancellationToken,
+        learn: impl Future<Output = ()>,
+    ) {
+        let mut learn = pin!(learn);
+        let mut has_learnt = tokio::select! {
+            learnt = timeout(METADATA_WITHIN, &mut learn) => learnt.is_ok(),
+            () = retire.cancelled() => false,
+        };
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_over = tokio::select! {
+                biased;
+                () = retire.cancelled() => true,
+                () = &mut learn, if !has_learnt => {
+                    has_learnt = true;
+                    continue;
+                }
+                _ = ticks.tick() => false,
+            };
+            let now = Timestamp::now();
+            if let Some(due) = known.look(Kinds::of(store), now) {
+                self.unknown.set(i64::try_from(known.unknown()).unwrap_or(i64::MAX));
+                self.write(&due, told_by(now).max(begun)).await;
+            }
+            if is_over {
+                return;
+            }
+        }
     }
 
     /// Puts what is due into the lane, however long that takes; everything up to `told` is told then.
@@ -224,7 +238,7 @@ impl Writer {
 }
 
 /// Up to when everything is told by a look at `now`.
-fn told(now: Timestamp) -> Timestamp {
+fn told_by(now: Timestamp) -> Timestamp {
     now.checked_sub(LAG).unwrap_or(Timestamp::MIN)
 }
 

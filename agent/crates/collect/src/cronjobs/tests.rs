@@ -514,6 +514,27 @@ fn the_next_leader_tells_what_happened_while_there_was_none_and_nothing_older() 
 }
 
 #[test]
+fn what_the_last_leader_could_not_know_when_it_ended_is_told_by_the_next() {
+    let ended = at("01T01:00:09");
+    let mut world = World::new(Some(told_by(ended)));
+    world.cronjob(hourly());
+    let job = world.job("01T01:00:00", "01T01:00:00");
+    // The kubelet says so at 01:00:10.
+    world.runs(&job, "01T01:00:02");
+    assert!(world.look(at("01T01:00:30")).contains(&"started 01T01:00:00".to_owned()));
+}
+
+#[test]
+fn all_is_known_when_each_kind_was_listed() {
+    let store = ObjectStore::new();
+    for kind in KINDS {
+        assert!(!Kinds::of(&store).is_settled, "before {kind:?}");
+        store.replace_json(kind, &[]).unwrap();
+    }
+    assert_eq!(Kinds::of(&store), ALL);
+}
+
+#[test]
 fn what_may_have_been_cleaned_away_while_there_was_no_leader_is_not_called_missed() {
     let look = |failed: bool| {
         let mut world = World::new(Some(at("01T01:30:00")));
@@ -616,7 +637,7 @@ fn play(
             world.apply(kind, object);
         }
         if leaders.next_if(|leader| begin + secs(*leader) <= now).is_some() {
-            world = World::new(Some(super::told(now).max(begin)));
+            world = World::new(Some(told_by(now).max(begin)));
             for (kind, object) in &seen {
                 world.apply(*kind, object.clone());
             }

@@ -186,6 +186,49 @@ async fn many_heartbeats_are_several_frames_and_only_the_last_says_how_far_it_is
     assert_eq!(writer.progress(), Some(at("01T02:09:00")));
 }
 
+#[tokio::test]
+async fn who_retires_looks_once_more_and_the_first_leader_has_got_to_where_it_began() {
+    let kept = Arc::<Kept>::default();
+    let mut world = World::new(None);
+    let writer = Arc::new(writer(&kept));
+    let (begun, retire) = (Timestamp::now(), CancellationToken::new());
+    writer.begin(None);
+    let of_now = || {
+        let mut job = job(begun, Timestamp::now());
+        job["metadata"]["ownerReferences"][0]["uid"] = json!("c2");
+        job
+    };
+    world.apply(ObjectKind::Jobs, of_now());
+    {
+        let learnt = std::future::ready(());
+        let mut run = pin!(timeout(
+            DEADLINE,
+            writer.run(&world.store, &world.known, begun, retire.clone(), learnt)
+        ));
+        assert!(timeout(LOOK_EVERY * 2, &mut run).await.is_err());
+        assert_eq!(writer.progress(), None, "it does not know all kinds");
+        for kind in KINDS {
+            let all = if kind == ObjectKind::Jobs { vec![of_now()] } else { Vec::new() };
+            world.store.replace_json(kind, &all).unwrap();
+        }
+        let is_known = async {
+            while writer.progress().is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut run => panic!("it goes on"),
+            known = timeout(DEADLINE, is_known) => known.unwrap(),
+        }
+        assert_eq!(writer.progress(), Some(begun));
+        let later = begun + SignedDuration::from_secs(60);
+        world.store.apply_json(ObjectKind::Jobs, &job(later, Timestamp::now())).unwrap();
+        retire.cancel();
+        run.await.unwrap();
+    }
+    assert_eq!(writer.sent.get(), 1, "what is new since it began");
+}
+
 #[test]
 fn the_collector_tells_of_each_job_on_the_resource_of_its_cronjob() {
     let mut world = World::since("01T00:30:00");
