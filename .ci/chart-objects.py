@@ -73,6 +73,9 @@ def cluster_rights(config):
     rights = {("", "namespaces", ("kube-system",), ("get",))}
     if config["events"]["enabled"]:
         rights |= {(group, "events", (), ("get", "list", "watch")) for group in ("", "events.k8s.io")}
+    if config["heartbeats"]["cronJobs"]["enabled"]:
+        followed = (("", "pods"), ("batch", "cronjobs"), ("batch", "jobs"))
+        rights |= {(group, resource, (), ("list", "watch")) for group, resource in followed}
     chosen = config["metrics"].get("collectors") or {}
     for name, resources in collectors_of_objects().items():
         if config["metrics"]["enabled"] and (chosen.get(name) or {}).get("enabled") is not False:

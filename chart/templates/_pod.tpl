@@ -16,6 +16,7 @@ and the tests share: whoever runs the test sees what the agent sees.
 {{- /* What the collectors of the cluster's objects follow: the resources by their API groups, as agent/docs/METRICS.md has it. */ -}}
 {{- define "hawsepipe.cluster.collectors" -}}
 cluster_checks: {"": [nodes], apps: [deployments, statefulsets, daemonsets]}
+cluster_heartbeats: {"": [pods], batch: [cronjobs, jobs]}
 cluster_jobs: {batch: [jobs, cronjobs]}
 cluster_namespaces: {"": [namespaces, resourcequotas]}
 cluster_nodes: {"": [nodes]}
@@ -42,9 +43,18 @@ cluster_workloads:
 {{- toYaml $on -}}
 {{- end -}}
 
+{{- /* What heartbeats of CronJobs and Jobs follow. */ -}}
+{{- define "hawsepipe.cluster.cronJobs" -}}
+{{- if .Values.heartbeats.cronJobs.enabled -}}
+{"": [pods], batch: [cronjobs, jobs]}
+{{- else -}}
+{}
+{{- end -}}
+{{- end -}}
+
 {{- /* Where what is done once in the cluster runs: deployment, daemonset, or nowhere (empty). */ -}}
 {{- define "hawsepipe.cluster.runIn" -}}
-{{- $something := or .Values.events.enabled (include "hawsepipe.cluster.collectorsOn" . | fromYaml) -}}
+{{- $something := or .Values.events.enabled .Values.heartbeats.cronJobs.enabled (include "hawsepipe.cluster.collectorsOn" . | fromYaml) -}}
 {{- if and $something (include "hawsepipe.agent.usesApi" .) (ne .Values.cluster.runIn "none") -}}
 {{- .Values.cluster.runIn -}}
 {{- end -}}

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hawsepipe_cluster as cluster;
+use hawsepipe_cluster::objects::ObjectKind;
+use hawsepipe_collect::{Choice, CronJobs};
 use hawsepipe_export as export;
 use hawsepipe_logs::{Rule, Selection, StartAt};
 use hawsepipe_model::Attributes;
@@ -172,7 +174,19 @@ impl Config {
     /// Whether there is something to do once in the cluster.
     pub(crate) fn has_duties(&self) -> bool {
         let of_cluster = self.metrics.iter().flat_map(|metrics| &metrics.of_cluster);
-        self.leading.events.is_some() || of_cluster.count() > 0
+        self.leading.events.is_some() || self.leading.cronjobs || of_cluster.count() > 0
+    }
+
+    /// The kinds of objects that whoever leads has to know.
+    pub(crate) fn object_kinds(&self) -> Vec<ObjectKind> {
+        let of_cluster = self.metrics.iter().flat_map(|metrics| metrics.of_cluster.clone());
+        let mut kinds = Choice::kinds(&of_cluster.collect::<Vec<_>>());
+        if self.leading.cronjobs {
+            kinds.extend(CronJobs::KINDS);
+            kinds.sort_unstable();
+            kinds.dedup();
+        }
+        kinds
     }
 
     /// Reads a text that came from `path`.
@@ -206,7 +220,12 @@ impl Config {
         let logs = logs(&raw.logs, raw.kubernetes.metadata_timeout.0, kubernetes.is_some())?;
         let node_name = kubernetes.as_ref().map(|settings| settings.node_name.as_str());
         let metrics = metrics::resolve(&raw.metrics, node_name)?;
-        let leading = events::resolve(&raw.cluster.lease, &raw.events)?;
+        let leading = events::resolve(
+            &raw.cluster.lease,
+            &raw.events,
+            &raw.heartbeats.cron_jobs,
+            kubernetes.is_some(),
+        )?;
         let heartbeats = heartbeats::resolve(&raw.heartbeats, kubernetes.is_some())?;
         let spool = spool(&raw.spool, logs.max_record_bytes)?;
         let listen = raw.admin.listen.0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hawsepipe_cluster::{Cluster, Connection, Duties, Duty, Leader, LeaderSettings};
-use hawsepipe_collect::{EventSettings, Events};
+use hawsepipe_collect::{CronJobs, EventSettings, Events};
 use hawsepipe_model::{FrameSink, SettlingSink};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
@@ -24,15 +24,16 @@ use crate::config::Config;
 const IDLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is said where no process has to lead.
-pub(crate) const NOTHING_TO_DO: &str = "there is nothing to do once in the cluster: events.enabled is false, and no \
-                                        collector of the cluster's objects is on";
+pub(crate) const NOTHING_TO_DO: &str = "there is nothing to do once in the cluster: events.enabled and \
+                                        heartbeats.cronJobs.enabled are false, and no collector of the cluster's \
+                                        objects is on";
 
 /// A candidate at work.
 pub(super) struct Leading {
     leader: Leader,
     /// `None`: `events.enabled: false`.
     events: Option<Arc<Events>>,
-    /// `None`: no collector of the cluster's objects is on.
+    /// `None`: no collector of the cluster's objects is on, and no heartbeats of CronJobs are told.
     objects: Option<Arc<Objects>>,
     /// No new term begins, and one that is at work finishes.
     retire: CancellationToken,
@@ -73,18 +74,28 @@ impl Leading {
         if let Some(events) = &events {
             events.register(registry);
         }
-        let chosen = config.metrics.as_ref().filter(|chosen| !chosen.of_cluster.is_empty());
-        let objects = chosen.map(|chosen| {
+        let cronjobs = config.leading.cronjobs.then(|| {
+            let sink = Arc::new(queue.spool.pushed().clone()) as Arc<dyn SettlingSink>;
+            let (attributes, connection) = (config.attributes.clone(), connection.clone());
+            Arc::new(CronJobs::new(attributes, connection, sink, Arc::clone(queue.codec)))
+        });
+        if let Some(cronjobs) = &cronjobs {
+            cronjobs.register(registry);
+        }
+        let chosen = config.metrics.as_ref();
+        let choices = chosen.map(|chosen| chosen.of_cluster.clone()).unwrap_or_default();
+        let objects = (!choices.is_empty() || cronjobs.is_some()).then(|| {
             let settings = ObjectSettings {
-                choices: chosen.of_cluster.clone(),
-                interval: chosen.interval,
+                choices,
+                interval: chosen.map_or(Duration::ZERO, |chosen| chosen.interval),
                 name: config.leading.lease_name.clone(),
                 attributes: config.attributes.clone(),
                 sink: Arc::new(queue.spool.sampled().clone()) as Arc<dyn FrameSink>,
                 codec: Arc::clone(queue.codec),
                 metrics: queue.metrics.clone(),
+                cronjobs,
             };
-            Arc::new(Objects::new(settings, connection.clone()))
+            Arc::new(Objects::new(settings, config.object_kinds(), connection.clone()))
         });
         let settings = LeaderSettings {
             namespace: config.leading.lease_namespace.clone(),
@@ -119,10 +130,17 @@ impl Leading {
     /// Ends what it does; what is at hand is in the spool then.
     pub(super) async fn retire(&self) {
         self.retire.cancel();
-        let Some(events) = &self.events else { return };
-        if timeout(IDLE_WITHIN, events.idle()).await.is_err() {
+        let idle = async {
+            if let Some(events) = &self.events {
+                events.idle().await;
+            }
+            if let Some(objects) = &self.objects {
+                objects.idle().await;
+            }
+        };
+        if timeout(IDLE_WITHIN, idle).await.is_err() {
             tracing::warn!(
-                "events that are at hand do not come into the spool; they are sent by the next leader"
+                "events and heartbeats that are at hand do not come into the spool; they are sent by the next leader"
             );
         }
     }

@@ -71,14 +71,12 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         if args.role.is_cluster() && !leads {
             report.good("cluster", NOTHING_TO_DO);
         }
-        let config::Leading { lease_namespace, lease_name, events } = &config.leading;
-        let of_cluster = config.metrics.iter().flat_map(|metrics| &metrics.of_cluster);
-        let of_cluster: Vec<_> = of_cluster.filter(|_| leads).cloned().collect();
+        let config::Leading { lease_namespace, lease_name, events, .. } = &config.leading;
         let rights = Rights {
             node: args.role.is_node(),
             lease: leads.then(|| (lease_namespace.clone(), lease_name.clone())),
             events: leads && events.is_some(),
-            objects: Choice::kinds(&of_cluster),
+            objects: if leads { config.object_kinds() } else { Vec::new() },
         };
         let findings = hawsepipe_cluster::check_rights(&rights).await;
         if findings.is_empty() {

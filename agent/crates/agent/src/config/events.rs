@@ -1,8 +1,8 @@
-//! What is done once in the cluster: by whom, and which events are sent.
+//! What is done once in the cluster: by whom, which events are sent, whether heartbeats of CronJobs are.
 
 use hawsepipe_collect::{EventRule, EventSelection};
 
-use super::raw::{RawEventRule, RawEvents, RawLease};
+use super::raw::{RawCronJobs, RawEventRule, RawEvents, RawLease};
 use super::{Wrong, text, wrong};
 
 /// What is done once in the cluster.
@@ -13,9 +13,23 @@ pub(crate) struct Leading {
     pub(crate) lease_namespace: String,
     /// The events that are sent; `None`: `events.enabled: false`.
     pub(crate) events: Option<EventSelection>,
+    /// Whether heartbeats of CronJobs and Jobs are told.
+    pub(crate) cronjobs: bool,
 }
 
-pub(super) fn resolve(lease: &RawLease, events: &RawEvents) -> Result<Leading, Wrong> {
+pub(super) fn resolve(
+    lease: &RawLease,
+    events: &RawEvents,
+    cronjobs: &RawCronJobs,
+    has_cluster: bool,
+) -> Result<Leading, Wrong> {
+    if cronjobs.enabled == Some(true) && !has_cluster {
+        return Err(wrong(
+            "heartbeats.cronJobs.enabled",
+            "CronJobs are objects of a cluster, and kubernetes.source is none",
+            "set kubernetes.source: apiserver, or leave it out",
+        ));
+    }
     let lease_name = lease.name.0.clone();
     if lease_name.is_empty() {
         return Err(wrong(
@@ -28,6 +42,7 @@ pub(super) fn resolve(lease: &RawLease, events: &RawEvents) -> Result<Leading, W
         lease_name,
         lease_namespace: lease.namespace.0.clone(),
         events: events.enabled.then(|| selection(events)).transpose()?,
+        cronjobs: cronjobs.enabled.unwrap_or(has_cluster),
     })
 }
 

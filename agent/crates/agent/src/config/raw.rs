@@ -362,12 +362,21 @@ pub(super) struct RawHeartbeats {
     pub(super) listen: Text,
     /// Jobs by their names, with what is known of them from the start.
     pub(super) jobs: BTreeMap<String, RawJob>,
+    /// CronJobs and Jobs of the cluster.
+    pub(super) cron_jobs: RawCronJobs,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawCronJobs {
+    /// Whether their heartbeats are told. Default: with kubernetes.source apiserver.
+    pub(super) enabled: Option<bool>,
 }
 
 impl Default for RawHeartbeats {
     fn default() -> Self {
         let listen = Text("127.0.0.1:9465".to_owned());
-        Self { enabled: None, listen, jobs: BTreeMap::new() }
+        Self { enabled: None, listen, jobs: BTreeMap::new(), cron_jobs: RawCronJobs::default() }
     }
 }
 

@@ -109,7 +109,7 @@ metrics:
 fn the_clusters_objects_are_told_where_there_is_a_cluster_and_by_the_same_switches() {
     let with_cluster = SMALLEST.replace("{source: none}", "{nodeName: node-1}");
     let config = |text: &str| parse(&format!("{with_cluster}{text}")).unwrap();
-    let names = |choices: &[hawsepipe_collect::Choice]| -> Vec<&str> {
+    let names = |choices: &[Choice]| -> Vec<&str> {
         choices.iter().map(|choice| choice.collector.name).collect()
     };
     let metrics = config("").metrics.unwrap();
@@ -122,12 +122,17 @@ fn the_clusters_objects_are_told_where_there_is_a_cluster_and_by_the_same_switch
     assert!(off.metrics.as_ref().is_some_and(|metrics| metrics.of_cluster.is_empty()));
     assert!(off.has_duties(), "there are events");
     assert!(config("events: {enabled: false}\n").has_duties(), "there are objects");
-    assert!(!config("events: {enabled: false}\nmetrics: {enabled: false}\n").has_duties());
+    let nothing_else = "events: {enabled: false}\nmetrics: {enabled: false}\n";
+    assert!(config(nothing_else).has_duties(), "there are CronJobs");
+    let off = "heartbeats: {cronJobs: {enabled: false}}\n";
+    assert!(!config(&format!("{nothing_else}{off}")).has_duties());
 
     assert!(parse(SMALLEST).unwrap().metrics.unwrap().of_cluster.is_empty(), "no cluster");
     let text = "metrics: {collectors: {cluster_namespaces: {enabled: true}}}\n";
     let key = "metrics.collectors.cluster_namespaces.enabled";
     refused(&format!("{SMALLEST}{text}"), &[key, "objects of a cluster", "apiserver"]);
+    let text = "heartbeats: {cronJobs: {enabled: true}}\n";
+    refused(&format!("{SMALLEST}{text}"), &["heartbeats.cronJobs.enabled", "apiserver"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The state of the cluster's objects, followed and told while this process leads.
+//! The cluster's objects, followed while this process leads, and what is told of them.
 //!
-//! In: the API server's objects of the kinds that the chosen collectors need. Out: their metrics, in the lane `sampled`.
-//! Always: what is known of the objects lives for a term; when that is over its memory goes.
+//! In: the API server's objects of the kinds that are needed. Out: their metrics, in the lane `sampled`, and the heartbeats of
+//! CronJobs and Jobs, in the lane `pushed`. Always: what is known of the objects lives for a term; when that is over its memory goes.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hawsepipe_cluster::objects::{ObjectKind, ObjectStore, ObjectsStatus};
 use hawsepipe_cluster::{Connection, Duty, NoCluster, Progress};
-use hawsepipe_collect::{self as collect, Choice, CollectorStatus};
+use hawsepipe_collect::{self as collect, Choice, CollectorStatus, CronJobs};
 use hawsepipe_model::{Attributes, FrameSink, PreferredCodec};
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -29,6 +29,8 @@ pub(super) struct ObjectSettings {
     pub(super) sink: Arc<dyn FrameSink>,
     pub(super) codec: Arc<PreferredCodec>,
     pub(super) metrics: collect::Metrics,
+    /// The heartbeats of CronJobs and Jobs, if they are told.
+    pub(super) cronjobs: Option<Arc<CronJobs>>,
 }
 
 /// Tells of the cluster's objects, as the [`Duty`] of a leader.
@@ -57,9 +59,20 @@ impl Drop for Ends<'_> {
 // === impl Objects ===
 
 impl Objects {
-    pub(super) fn new(settings: ObjectSettings, connection: Connection) -> Self {
-        let kinds = Choice::kinds(&settings.choices);
+    /// `kinds` are those that the collectors and the heartbeats need.
+    pub(super) fn new(
+        settings: ObjectSettings,
+        kinds: Vec<ObjectKind>,
+        connection: Connection,
+    ) -> Self {
         Self { settings, connection, kinds, term: Mutex::default() }
+    }
+
+    /// Waits until no heartbeat is at hand that is not in the lane.
+    pub(super) async fn idle(&self) {
+        if let Some(cronjobs) = &self.settings.cronjobs {
+            cronjobs.idle().await;
+        }
     }
 
     /// What is known of each kind. `None`: this process does not lead.
@@ -77,12 +90,13 @@ impl Objects {
         store: &Arc<ObjectStore>,
         uid: &Arc<OnceLock<String>>,
     ) -> collect::Collection {
-        let ObjectSettings { choices, interval, name, attributes, sink, codec, metrics } =
+        let ObjectSettings { choices, interval, name, attributes, sink, codec, metrics, cronjobs } =
             &self.settings;
         let connection = self.connection.clone();
         let settings = collect::Settings {
             sources: collect::Sources::of_cluster(Arc::clone(store), Arc::clone(uid))
-                .with_api_server(move || connection.is_reachable()),
+                .with_api_server(move || connection.is_reachable())
+                .with_cronjobs(cronjobs.as_ref().map(|cronjobs| cronjobs.tallies())),
             choices: choices.clone(),
             interval: *interval,
             node_name: name.clone(),
@@ -97,7 +111,7 @@ impl Objects {
 impl Duty for Objects {
     fn lead(
         &self,
-        _since: Option<Progress>,
+        since: Option<Progress>,
         retire: CancellationToken,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
@@ -117,15 +131,23 @@ impl Duty for Objects {
                 drop(timeout(METADATA_WITHIN, known.cancelled()).await);
                 collection.run(wait).await;
             };
-            tokio::select! {
-                () = retire.cancelled() => {}
-                _ = async { tokio::join!(self.connection.objects(&self.kinds).run(store), learn, tell) } => {}
-            }
+            let follow = self.connection.objects(&self.kinds).run(Arc::clone(&store));
+            let observe = async {
+                tokio::select! {
+                    () = retire.cancelled() => {}
+                    _ = async { tokio::join!(follow, learn, tell) } => {}
+                }
+            };
+            let Some(cronjobs) = &self.settings.cronjobs else { return observe.await };
+            let since = since.and_then(|progress| progress.heartbeats);
+            // The heartbeats first: they must know of every change from the first one on.
+            tokio::join!(cronjobs.lead(&store, since, retire.clone()), observe);
         })
     }
 
-    /// A state is told as it is: nobody has to go on anywhere.
+    /// A state is told as it is, and nobody has to go on anywhere; heartbeats are told once.
     fn progress(&self) -> Option<Progress> {
-        None
+        let cronjobs = self.settings.cronjobs.as_ref()?;
+        cronjobs.progress().map(Progress::of_heartbeats)
     }
 }
