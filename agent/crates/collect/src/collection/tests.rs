@@ -343,11 +343,13 @@ async fn points_that_the_spool_does_not_take_are_counted_and_not_waited_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_of_the_cluster_says_nothing_of_whoever_tells_it() {
     let store = Arc::new(ObjectStore::new());
-    let node = json!({"metadata": {"name": "node-2", "uid": "node-2-uid"}});
-    store.replace_json(ObjectKind::Nodes, &[node]).unwrap();
+    // Not a node: its attributes would hide those of the one that tells.
+    let shop =
+        json!({"metadata": {"name": "shop", "uid": "shop-uid"}, "status": {"phase": "Active"}});
+    store.replace_json(ObjectKind::Namespaces, &[shop]).unwrap();
     let uid = Arc::new(OnceLock::from("cluster-1".to_owned()));
-    let nodes = find("cluster_nodes").unwrap();
-    let rig = start_on(Sources::of_cluster(store, uid), &[nodes], false);
+    let namespaces = find("cluster_namespaces").unwrap();
+    let rig = start_on(Sources::of_cluster(store, uid), &[namespaces], false);
     until("a tick", || !rig.sink.frames.lock().is_empty()).await;
     for block in rig.requests().into_iter().flat_map(|request| request.resource_metrics) {
         let resource = block.resource.unwrap();
@@ -357,8 +359,8 @@ async fn what_is_told_of_the_cluster_says_nothing_of_whoever_tells_it() {
         });
         let expected = [
             ("k8s.cluster.uid", "cluster-1"),
-            ("k8s.node.name", "node-2"),
-            ("k8s.node.uid", "node-2-uid"),
+            ("k8s.namespace.name", "shop"),
+            ("k8s.namespace.uid", "shop-uid"),
             ("team", "core"),
         ];
         let expected = expected.map(|(key, value)| (key, value.to_owned()));
