@@ -115,7 +115,9 @@ fn cronjob(spec: Value, status: Value) -> Value {
     let metadata = json!({
         "name": "backup", "namespace": "shop", "uid": "c1", "creationTimestamp": "2026-03-01T00:00:00Z",
     });
-    json!({"metadata": metadata, "spec": spec, "status": status})
+    let mut object = json!({"metadata": metadata});
+    (object["spec"], object["status"]) = (spec, status);
+    object
 }
 
 fn job(scheduled: Timestamp, created: Timestamp) -> Value {
@@ -152,11 +154,15 @@ fn pod(job: &Value, status: Value) -> Value {
         "name": name, "namespace": "shop", "uid": format!("p-{}", meta["uid"].as_str().unwrap()),
         "ownerReferences": [owner],
     });
-    json!({"metadata": metadata, "spec": {"containers": [{"name": "main"}]}, "status": status})
+    let mut object = json!({"metadata": metadata, "spec": {"containers": [{"name": "main"}]}});
+    object["status"] = status;
+    object
 }
 
 fn containers(state: Value) -> Value {
-    json!({"phase": "Running", "containerStatuses": [{"name": "main", "state": state}]})
+    let mut container = json!({"name": "main"});
+    container["state"] = state;
+    json!({"phase": "Running", "containerStatuses": [container]})
 }
 
 fn terminated(code: i64, from: &str, to: &str) -> Value {
