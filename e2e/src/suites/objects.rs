@@ -1,5 +1,6 @@
 //! The state of the cluster's objects: every metric of every object is as the API server has it.
 
+mod checks;
 mod made;
 mod rules;
 mod told;

@@ -48,6 +48,12 @@ impl Connection {
         }
     }
 
+    /// Whether the API server answers, as far as the last requests tell.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.link.is_reachable()
+    }
+
     /// The UID of the namespace kube-system, which is the cluster's (`k8s.cluster.uid`); asked for until there is an answer.
     /// `None`: there is no such namespace.
     pub async fn cluster_uid(&self) -> Option<String> {

@@ -113,6 +113,14 @@ impl Link {
         self.state.lock().connected.get(&resource).map(Timestamp::to_string)
     }
 
+    /// Whether the API server answers, whatever: no request failed for a reason that is the server's own, or the credentials',
+    /// since it was last answered.
+    pub(crate) fn is_reachable(&self) -> bool {
+        let ours =
+            |kind: &Kind| matches!(kind, Kind::unreachable | Kind::unauthorized | Kind::server);
+        !self.state.lock().problems.keys().any(|(kind, _)| ours(kind))
+    }
+
     /// The last thing that went wrong.
     pub(crate) fn last_error(&self) -> Option<LastError> {
         let state = self.state.lock();
@@ -162,6 +170,22 @@ mod tests {
         link.good(Resource::nodes);
         assert!(!link.last_error().unwrap().open);
         assert!(link.failed(Resource::pods, &failure(Kind::unreachable)), "a new outage is news");
+    }
+
+    #[test]
+    fn a_missing_right_does_not_make_the_server_unreachable_and_an_outage_does_until_all_are_answered()
+     {
+        let link = Link::default();
+        assert!(link.is_reachable());
+        link.failed(Resource::jobs, &failure(Kind::forbidden));
+        link.failed(Resource::jobs, &failure(Kind::too_many_requests));
+        assert!(link.is_reachable());
+        for kind in [Kind::unreachable, Kind::unauthorized, Kind::server] {
+            link.failed(Resource::pods, &failure(kind));
+            assert!(!link.is_reachable(), "{kind:?}");
+            link.good(Resource::pods);
+            assert!(link.is_reachable(), "{kind:?}");
+        }
     }
 
     #[test]

@@ -164,7 +164,9 @@ async fn a_list_that_is_forgotten_in_the_middle_starts_again() {
     until("synced", || store.is_synced(ObjectKind::Pods)).await;
     assert_eq!(store.count(ObjectKind::Pods), 600);
     let text = metrics(&registry);
-    assert!(text.contains("kubernetes_relists_total{resource=\"cluster/pods\"} 2"), "{text}");
+    assert!(text.contains("kubernetes_relists_total{resource=\"cluster/pods\"} 1"), "{text}");
+    let firsts = api.requests(PODS).iter().filter(|uri| uri.ends_with("limit=500")).count();
+    assert_eq!(firsts, 2, "from its begin");
     assert!(!text.contains("kubernetes_errors_total{"), "that is no failure: {text}");
 }
 
@@ -329,6 +331,24 @@ async fn the_api_server_has_the_patience_that_it_asks_for() {
     until("synced", || store.is_synced(ObjectKind::Pods)).await;
     assert!(began.elapsed() >= Duration::from_secs(120), "{:?}", began.elapsed());
     assert_eq!(api.requests(PODS).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_page_is_asked_for_again_and_not_those_before_it() {
+    let api = FakeApi::default();
+    for uid in 0..600 {
+        api.put("pods", pod(&uid.to_string(), "Running"));
+    }
+    api.throttle_next_page(45);
+    let began = Instant::now();
+    let (store, _watcher, _task) = follow(&api, &[ObjectKind::Pods]);
+    until("synced", || store.is_synced(ObjectKind::Pods)).await;
+    assert!(began.elapsed() >= Duration::from_secs(45), "{:?}", began.elapsed());
+    assert_eq!(store.count(ObjectKind::Pods), 600);
+    let requests = api.requests(PODS);
+    let pages: Vec<_> = requests.iter().filter(|uri| uri.contains("limit=500")).collect();
+    assert_eq!(pages.len(), 3, "{pages:?}");
+    assert!(pages[1..].iter().all(|uri| uri.contains("continue=500")), "{pages:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -202,3 +202,6 @@ pub(crate) fn holds(status: ConditionStatus) -> i64 {
 pub(crate) fn moment(mut series: Series<'_>, time: Option<Time>) {
     series.maybe(time.map(Time::as_second), &[]);
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use crate::metric::Metric;
 const HEAD: &str = "\
 # Metrics
 
-What the agent says of its host, by collector. This page is made of the collectors' declarations
+What the agent says of its host and of the cluster, by collector. This page is made of the collectors' declarations
 (`agent/crates/collect/src/collectors/`), a test keeps it equal to them, and
 `HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page` writes it anew.
 
@@ -19,11 +19,24 @@ the time from which they count (the host's boot, the start of the pod or contain
 \"On\" says what is sent unless `metrics.collectors` says otherwise ([CONFIG.md](CONFIG.md)): a collector is switched
 by `metrics.collectors.<collector>.enabled`, a metric by `metrics.collectors.<collector>.metrics.<metric>`. A metric
 is sent when both are on. `hawsepipe metrics` shows what they say of this machine.
-[NODE_EXPORTER.md](NODE_EXPORTER.md) has node_exporter's names beside these.
+[NODE_EXPORTER.md](NODE_EXPORTER.md) has node_exporter's names beside these, [KUBE-STATE-METRICS.md](KUBE-STATE-METRICS.md) those of
+kube-state-metrics.
 
 Everything stands under the scope `hawsepipe`, on a resource with what is known of the node (`host.*`, `os.*`,
 `k8s.node.*`, `cloud.*`, `k8s.cluster.*`) and `resource.attributes`; `entity_refs` name the host and the node,
 and the pod and the container where it is about one.
+
+## The cluster
+
+Collectors whose names begin with `cluster_` tell of all objects of the cluster, by what the API server says of them. They run in the one
+process that leads, and follow exactly the kinds that they need. Their resources have `k8s.cluster.uid`, the object's own attributes and
+`resource.attributes`, and nothing of whoever tells it. Names, units and attributes are those of the Collector's k8s_cluster receiver; what
+begins with `hawsepipe.k8s.` that receiver does not have.
+
+- Of a kind that is not known whole (not listed yet, no right to it) nothing is told; `/status` says why, and other kinds are told.
+- Of a few states (a phase, a container's state) each is told, 1 for the one that holds. Of what there may be anything (a reason, a taint)
+  the one that holds is told with 1, and once more with 0 when it ceases to. An object that is deleted has no points any more.
+- Conditions are 1 (true), 0 (false), -1 (unknown). Moments are seconds since the epoch.
 
 ## Where numbers differ from the Collector's
 
@@ -116,6 +129,26 @@ mod tests {
             written == page(),
             "agent/docs/METRICS.md differs; run HAWSEPIPE_WRITE_DOCS=1 cargo test -p hawsepipe-collect page"
         );
+    }
+
+    #[test]
+    fn every_metric_beside_one_of_kube_state_metrics_is_declared() {
+        let declared: BTreeSet<_> =
+            list().iter().flat_map(|it| it.metrics).map(|metric| metric.name).collect();
+        let table = include_str!("../../../docs/KUBE-STATE-METRICS.md");
+        let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `kube_")).collect();
+        let kinds: BTreeSet<_> = rows.iter().map(|row| row.split('`').nth(1)).collect();
+        assert_eq!(kinds.len(), rows.len(), "a family twice");
+        assert!(table.contains(&format!("families of metrics, of {} |", rows.len())));
+        // Names at the beginning of a cell are metrics, others are attributes.
+        let cells = rows.iter().filter_map(|row| row.split(" | ").nth(1)?.strip_prefix('`'));
+        let told: Vec<_> = cells.flat_map(|cell| cell.split(&[';', ' '][..])).collect();
+        let names = told.iter().map(|word| word.trim_matches(&['`', ','][..]));
+        let names: Vec<_> = names.filter(|word| word.contains("k8s.")).collect();
+        assert!(names.len() > 80, "the page has another form now");
+        for name in names {
+            assert!(declared.contains(name), "{name}");
+        }
     }
 
     #[test]

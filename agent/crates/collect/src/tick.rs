@@ -47,6 +47,8 @@ pub struct Sources {
 struct OfCluster {
     objects: Arc<ObjectStore>,
     uid: Arc<OnceLock<String>>,
+    /// Whether the API server answers, where somebody knows.
+    reachable: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl fmt::Debug for Sources {
@@ -77,11 +79,25 @@ impl Sources {
     /// UID (`k8s.cluster.uid`) once `uid` has it, and nothing of the host, the node or the pod that reads.
     #[must_use]
     pub fn of_cluster(objects: Arc<ObjectStore>, uid: Arc<OnceLock<String>>) -> Self {
-        let cluster = Some(OfCluster { objects, uid });
+        let cluster = Some(OfCluster { objects, uid, reachable: None });
         Self { cluster, ..Self::new(HostRoot::new("/proc", "/sys", None)) }
     }
 
-    /// What is read from.
+    /// Reads from the same, and asks `reachable` whether the API server answers.
+    #[must_use]
+    pub fn with_api_server(mut self, reachable: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.reachable = Some(Box::new(reachable));
+        }
+        self
+    }
+
+    /// Whether the API server answers, where somebody knows.
+    pub(crate) fn api_server_reachable(&self) -> Option<bool> {
+        self.cluster.as_ref()?.reachable.as_ref().map(|reachable| reachable())
+    }
+
+    /// What is told of.
     pub(crate) fn scope(&self) -> Scope {
         if self.cluster.is_some() { Scope::Cluster } else { Scope::Node }
     }

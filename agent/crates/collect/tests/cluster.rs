@@ -38,7 +38,8 @@ fn everything_of(collector: &str) -> Choice {
 
 fn tell(store: &Arc<ObjectStore>, choices: &[Choice]) -> Vec<Reading> {
     let uid = Arc::new(OnceLock::from("cluster-1".to_owned()));
-    read(Sources::of_cluster(Arc::clone(store), uid), choices, Duration::ZERO)
+    let sources = Sources::of_cluster(Arc::clone(store), uid).with_api_server(|| true);
+    read(sources, choices, Duration::ZERO)
 }
 
 /// What a collector tells, with every metric that it has.
@@ -48,19 +49,20 @@ fn told(store: &Arc<ObjectStore>, collector: &str) -> Reading {
 
 /// The name of what the point is about.
 fn name(point: &Point) -> &str {
-    let resource = point.resource.as_ref().unwrap();
-    let [_, kind, _] =
-        *point.metric.name.trim_start_matches("hawsepipe.").split('.').take(3).collect::<Vec<_>>()
-    else {
-        panic!("{}", point.metric.name)
-    };
-    let kind = match kind {
+    let Some(resource) = &point.resource else { return "cluster" };
+    let mut parts = point.metric.name.trim_start_matches("hawsepipe.").split('.');
+    let kind = match parts.nth(1).unwrap() {
         "replication_controller" => "replicationcontroller",
         "resource_quota" => "resourcequota",
         "replicaset" => "namespace",
         kind => kind,
     };
-    resource.str(&format!("k8s.{kind}.name")).unwrap()
+    let own = resource.str(&format!("k8s.{kind}.name"));
+    // A check is of any of them.
+    let checked = ["node", "deployment", "statefulset", "daemonset"];
+    let mut checked =
+        checked.into_iter().filter_map(|kind| resource.str(&format!("k8s.{kind}.name")));
+    own.or_else(|| checked.next()).unwrap()
 }
 
 /// Values by `metric{value,value} name-of-the-object`.
@@ -89,10 +91,10 @@ fn every_collector_tells_what_it_declares_of_a_cluster_that_has_it_all() {
         }
         for point in &reading.points {
             assert_ne!(point.metric.instrument, Instrument::Counter, "state is no count");
-            let resource = point.resource.as_ref().unwrap();
             let is_uid = |(key, _): (&str, &_)| key.ends_with(".uid");
             let counted = point.metric.name == "hawsepipe.k8s.replicaset.count";
-            assert!(counted || resource.iter().any(is_uid), "{resource:?}");
+            let is_one = point.resource.as_ref().is_none_or(|it| it.iter().any(is_uid));
+            assert!(counted || is_one, "{:?}", point.resource);
         }
         series(&reading);
     }
@@ -115,6 +117,44 @@ fn the_numbers_are_those_of_the_objects() {
     assert_eq!(expected.next(), None);
 }
 
+/// Of replica sets only the metadata is followed; restarts are told on the nodes.
+#[test]
+fn what_the_collector_sends_is_declared_as_there_and_on_where_it_is_on_there() {
+    let declared: Vec<_> = list_of(Scope::Cluster).flat_map(|it| it.metrics).collect();
+    let recorded = include_str!("fixtures/k8scluster-0.159.0.txt").lines();
+    let mut compared = 0;
+    for line in recorded.filter(|line| !line.starts_with('#')) {
+        let [name, instrument, value, unit, keys, on] = *line.split(' ').collect::<Vec<_>>() else {
+            panic!("six words: {line}")
+        };
+        let metric = declared.iter().find(|metric| metric.name == name);
+        if name.starts_with("k8s.replicaset.") {
+            assert!(metric.is_none(), "{name}");
+            continue;
+        }
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not declared"));
+        let mut own = metric.attributes.to_vec();
+        own.sort_unstable();
+        let shown = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        assert_eq!(
+            (
+                metric.instrument.name(),
+                metric.value.name(),
+                shown(metric.unit),
+                shown(&own.join(","))
+            ),
+            (instrument, value, unit.to_owned(), keys.to_owned()),
+            "{name}"
+        );
+        assert!(
+            metric.default || on == "off" || name == "k8s.container.restarts",
+            "{name} is on there"
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 47);
+}
+
 #[test]
 fn a_kind_that_is_not_known_whole_is_not_told_of_and_the_others_are() {
     for kind in ObjectKind::ALL {
@@ -126,7 +166,7 @@ fn a_kind_that_is_not_known_whole_is_not_told_of_and_the_others_are() {
         for collector in list_of(Scope::Cluster).filter(|it| it.kinds().any(|it| it == *kind)) {
             let reading = told(&store, collector.name);
             let is_it = |point: &Point| {
-                let resource = point.resource.as_ref().unwrap();
+                let Some(resource) = &point.resource else { return false };
                 resource.iter().any(|(key, _)| {
                     key.ends_with(".uid")
                         && key != "k8s.cronjob.uid"

@@ -523,13 +523,17 @@ fn clone(reading: &Reading) -> Reading {
 
 #[test]
 fn declarations_are_in_order() {
-    let mut names = BTreeSet::new();
+    let (mut names, mut on) = (BTreeSet::new(), BTreeSet::new());
     for collector in list() {
         let needs_nothing = collector.name == "job";
         assert!(!collector.reads.is_empty(), "{}", collector.name);
         assert_eq!(collector.needs.is_empty(), needs_nothing, "{}", collector.name);
         for metric in collector.metrics {
-            assert!(names.insert(metric.name), "{} is declared twice", metric.name);
+            let named = (metric.name, collector.scope() == Scope::Cluster);
+            assert!(names.insert(named), "{} is declared twice", metric.name);
+            // What a node tells and the leader tells, too, would count twice.
+            let first = !(collector.default && metric.default) || on.insert(metric.name);
+            assert!(first, "{} is on twice", metric.name);
             assert!(metric.description().len() > 10, "{}", metric.name);
             assert!(!metric.description().ends_with('.'), "{}", metric.name);
         }

@@ -12,8 +12,11 @@ const STAYS: &str = "stays";
 /// When the CronJobs that are not suspended are due: seldom.
 pub(crate) const NEW_YEAR: &str = "0 0 1 1 *";
 
+/// Makes an object of its kind by its number.
+type Make = fn(usize) -> Value;
+
 /// How many of each kind; 500 together.
-const HOW_MANY: &[(fn(usize) -> Value, usize)] = &[
+const HOW_MANY: &[(Make, usize)] = &[
     (namespace, 10),
     (deployment, 60),
     (stateful_set, 30),
@@ -152,7 +155,7 @@ fn job_spec(number: usize) -> Value {
     let mut spec = pod_spec(number);
     spec["restartPolicy"] = json!("Never");
     json!({
-        "parallelism": 1 + number % 2, "completions": 1 + number % 3, "suspend": number % 2 == 0,
+        "parallelism": 1 + number % 2, "completions": 1 + number % 3, "suspend": number.is_multiple_of(2),
         "template": {"spec": spec},
     })
 }
@@ -164,9 +167,9 @@ fn job(number: usize) -> Value {
 fn cron_job(number: usize) -> Value {
     let mut job = json!({
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"labels": {}},
-        "spec": {"schedule": NEW_YEAR, "suspend": number % 2 == 0, "jobTemplate": {"spec": job_spec(number)}},
+        "spec": {"schedule": NEW_YEAR, "suspend": number.is_multiple_of(2), "jobTemplate": {"spec": job_spec(number)}},
     });
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         job["spec"]["timeZone"] = json!("Etc/UTC");
     }
     job
@@ -200,7 +203,7 @@ fn volume(number: usize) -> Value {
 
 fn quota(number: usize) -> Value {
     // Of what nothing here asks for, so that nobody is refused.
-    let spec = if number % 2 == 0 {
+    let spec = if number.is_multiple_of(2) {
         json!({"scopes": ["Terminating"], "hard": {"requests.cpu": "1500m", "limits.memory": "3Gi", "pods": 10}})
     } else {
         json!({"hard": {"configmaps": 1000 + number, "requests.nvidia.com/gpu": number}})

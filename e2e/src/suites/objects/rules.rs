@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::checks::checks;
 use super::made::NEW_YEAR;
 use super::told::{Told, Values, holds, items, quantity};
 use crate::received::text;
@@ -26,6 +27,7 @@ fn tell(object: &Value, all: &[Value], values: &mut Values) -> Result<()> {
         ("generation", &meta["generation"]),
         ("observed_generation", &status["observedGeneration"]),
     ];
+    checks(object, &mut told);
     match object["kind"].as_str().unwrap_or_default() {
         "Namespace" => {
             told.put("k8s.namespace.phase", &[], f64::from(u8::from(status["phase"] == "Active")));

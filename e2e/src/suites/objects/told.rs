@@ -8,6 +8,11 @@ use serde_json::{Map, Value, json};
 use crate::received::text;
 use crate::sink::Point;
 
+/// Whether something is well, in one number (SERVICE-CHECKS.md).
+const SERVICE_CHECK: &str = "hawsepipe.service_check.status";
+/// The objects of which that is told.
+const CHECKED: [&str; 4] = ["node", "deployment", "statefulset", "daemonset"];
+
 /// A value by its metric, by what it is about and by its attributes.
 pub(super) type Values = BTreeMap<Key, f64>;
 
@@ -20,15 +25,18 @@ pub(super) fn key(point: &Point) -> Option<Key> {
     if point.resource.contains_key("os.type") {
         return None;
     }
-    let name = point.name.strip_prefix("hawsepipe.").unwrap_or(&point.name).strip_prefix("k8s.")?;
-    let kind = name.split('.').next()?;
     let uid = |kind: &str| point.resource.get(&format!("k8s.{kind}.uid")).map(text);
-    let about = match kind {
-        "container" => format!("{}/{}", uid("pod")?, point.text("k8s.container.name")),
-        "replicaset" => point.text("k8s.namespace.name"),
-        "replication_controller" => uid("replicationcontroller")?,
-        "resource_quota" => uid("resourcequota")?,
-        kind => uid(kind)?,
+    let about = if point.name == SERVICE_CHECK {
+        CHECKED.iter().find_map(|kind| uid(kind))?
+    } else {
+        let name = point.name.strip_prefix("hawsepipe.").unwrap_or(&point.name);
+        match name.strip_prefix("k8s.")?.split('.').next()? {
+            "container" => format!("{}/{}", uid("pod")?, point.text("k8s.container.name")),
+            "replicaset" => point.text("k8s.namespace.name"),
+            "replication_controller" => uid("replicationcontroller")?,
+            "resource_quota" => uid("resourcequota")?,
+            kind => uid(kind)?,
+        }
     };
     Some((point.name.clone(), about, attributes(&point.attributes)))
 }
@@ -85,6 +93,11 @@ impl Told<'_> {
             let holds = holds(Some(condition));
             self.put(name, &[("condition", &text(&condition["type"]))], holds);
         }
+    }
+
+    /// How a service check comes out.
+    pub(super) fn check(&mut self, name: &str, status: f64) {
+        self.put(SERVICE_CHECK, &[("hawsepipe.service_check.name", name)], status);
     }
 
     /// 1 for the state that holds, 0 for the others.

@@ -11,6 +11,7 @@
 //! larger than all that is kept of them.
 
 mod event;
+mod intake;
 mod requests;
 
 use std::io;
@@ -20,21 +21,20 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use kube::Client;
-use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::event::Event;
+use self::intake::Intake;
 use self::requests::{Events, Requests};
 use super::change::Cause;
 use super::kind::ObjectKind;
-use super::store::{self, ObjectStore};
+use super::store::ObjectStore;
 use crate::backoff::{Backoff, jitter};
 use crate::events::version;
 use crate::failure::{Failure, Kind, Resource};
 use crate::link::Link;
-use crate::object::MetaOnly;
 
 /// So many kinds list at the same time.
 const LISTS: usize = 2;
@@ -61,13 +61,11 @@ struct Following<'a> {
     client: &'a Client,
     link: &'a Link,
     kind: ObjectKind,
-    store: &'a ObjectStore,
+    intake: Intake<'a>,
     /// Who may list.
     turns: &'a Semaphore,
     /// Up to here all is in the store.
     version: u64,
-    /// It was said that an object cannot be read.
-    odd: bool,
 }
 
 /// How a watch ended.
@@ -98,10 +96,9 @@ impl ObjectFollower {
                 client: &self.client,
                 link: &self.link,
                 kind,
-                store: &store,
+                intake: Intake { store: &store, link: &self.link, kind, odd: false },
                 turns: &turns,
                 version: 0,
-                odd: false,
             }
             .run()
         });
@@ -128,7 +125,7 @@ impl Following<'_> {
                     self.link.failed(resource, &failure);
                     if matches!(failure.kind, Kind::forbidden | Kind::not_found) {
                         let remedy = failure.remedy(resource);
-                        self.store.switch_off(self.kind, failure.message, remedy);
+                        self.intake.store.switch_off(self.kind, failure.message, remedy);
                         backoff.reset();
                         OFF_FOR + jitter(OFF_FOR / 10)
                     } else {
@@ -144,7 +141,6 @@ impl Following<'_> {
     async fn list(&mut self) -> Result<Option<Events>, Failure> {
         // Nobody closes it.
         let _turn = self.turns.acquire().await;
-        self.link.metrics.count_relist(self.resource());
         match self.requests().streamed_list().await {
             Ok(mut events) => {
                 if self.stream(&mut events).await? {
@@ -163,7 +159,7 @@ impl Following<'_> {
 
     /// Reads a list that is streamed; false when it has no end.
     async fn stream(&mut self, events: &mut Events) -> Result<bool, Failure> {
-        self.store.begin_list(self.kind);
+        self.intake.store.begin_list(self.kind);
         loop {
             // A server that does not know of streamed lists marks no bookmark, sends none or is silent.
             let Ok(Some(line)) = timeout(SILENT_FOR, events.next()).await else {
@@ -183,13 +179,21 @@ impl Following<'_> {
 
     /// Reads a list page by page.
     async fn pages(&mut self) -> Result<(), Failure> {
-        self.store.begin_list(self.kind);
-        let mut next = String::new();
+        self.intake.store.begin_list(self.kind);
+        let (mut next, mut backoff) = (String::new(), Backoff::new());
         loop {
-            let page = self.requests().page(&next).await?;
+            let page = match self.requests().page(&next).await {
+                // Not from the first page again: that would be more work for a server that has too much.
+                Err(failure) if failure.kind == Kind::too_many_requests && !next.is_empty() => {
+                    self.link.failed(self.resource(), &failure);
+                    sleep(backoff.next(failure.retry_after)).await;
+                    continue;
+                }
+                page => page?,
+            };
             self.link.good(self.resource());
             for object in &page.items {
-                self.found(object, Cause::Listed);
+                self.intake.found(object, Cause::Listed);
             }
             next = page.metadata.next;
             if next.is_empty() {
@@ -201,8 +205,9 @@ impl Following<'_> {
     }
 
     fn listed(&self, how: &str) {
-        self.store.end_list(self.kind);
-        let objects = self.store.count(self.kind);
+        self.intake.store.end_list(self.kind);
+        self.link.metrics.count_relist(self.resource());
+        let objects = self.intake.store.count(self.kind);
         debug!(resource = %self.resource(), objects, "listed, {how}");
     }
 
@@ -278,8 +283,8 @@ impl Following<'_> {
     fn take(&mut self, line: io::Result<String>, cause: Cause) -> Result<Option<bool>, Failure> {
         let line = line.map_err(kube::Error::ReadEvents)?;
         let (seen, bookmark) = match Event::read(&line) {
-            Ok(Event::Found(object)) => (self.found(object, cause), None),
-            Ok(Event::Deleted(object)) => (self.deleted(object), None),
+            Ok(Event::Found(object)) => (self.intake.found(object, cause), None),
+            Ok(Event::Deleted(object)) => (self.intake.deleted(object), None),
             Ok(Event::Bookmark { version, ends_list }) => (version, Some(ends_list)),
             Ok(Event::CutOff) => (0, None),
             // One that cannot be read does not hide the others.
@@ -296,55 +301,6 @@ impl Following<'_> {
             self.version = seen;
         }
         Ok(bookmark)
-    }
-
-    /// An object is there; answers with its version.
-    fn found(&mut self, json: &RawValue, cause: Cause) -> u64 {
-        match store::read(self.kind, json.get()) {
-            Ok(object) => {
-                self.store.apply(&object, cause);
-                object.metadata().resource_version
-            }
-            Err(error) => {
-                let meta = self.odd(json, &error);
-                self.store.keep(self.kind, &meta.uid.as_str().into());
-                version(&meta.resource_version).unwrap_or_default()
-            }
-        }
-    }
-
-    /// An object is gone; answers with the version of that.
-    fn deleted(&mut self, json: &RawValue) -> u64 {
-        match store::read(self.kind, json.get()) {
-            Ok(object) => {
-                self.store.delete(self.kind, &object.metadata().uid, Some(&object));
-                object.metadata().resource_version
-            }
-            Err(error) => {
-                let meta = self.odd(json, &error);
-                self.store.delete(self.kind, &meta.uid.as_str().into(), None);
-                version(&meta.resource_version).unwrap_or_default()
-            }
-        }
-    }
-
-    /// An object cannot be read: said once, and counted. Answers with what can be read of it.
-    fn odd(&mut self, json: &RawValue, error: &store::ObjectError) -> crate::object::Meta {
-        let meta = serde_json::from_str(json.get()).map(|it: MetaOnly| it.metadata);
-        let meta = meta.unwrap_or_default();
-        let resource = self.resource();
-        self.link.metrics.count_error(resource, Kind::decode);
-        let (namespace, name) = (&meta.namespace, &meta.name);
-        if std::mem::replace(&mut self.odd, true) {
-            debug!(%resource, namespace, name, %error, "another object is left out");
-        } else {
-            warn!(
-                %resource, namespace, name, %error,
-                "an object is left out, what was known of it stays; others like it are counted alone: is this \
-                 Kubernetes newer than this agent knows?"
-            );
-        }
-        meta
     }
 
     fn requests(&self) -> Requests<'_> {

@@ -5,12 +5,15 @@
 
 use std::fmt;
 use std::num::NonZeroI64;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use super::text::Text;
+use super::text::{Pool, Text};
 use crate::object::or_default;
+
+static OWNERS: LazyLock<Pool<Arc<Owner>>> = LazyLock::new(Pool::default);
 
 /// `metadata` of an object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -39,15 +42,15 @@ pub struct ObjectMeta {
     pub deleted: Option<Time>,
     /// The owner that has it under control.
     #[serde(rename = "ownerReferences", deserialize_with = "controller")]
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Arc<Owner>>,
     #[serde(deserialize_with = "rare")]
     annotations: Option<Box<Annotations>>,
     #[serde(deserialize_with = "rare")]
     labels: Option<Box<Labels>>,
 }
 
-/// The owner that controls an object.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The owner that controls an object; kept once for all that it owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// `ReplicaSet`, `Job`, `Node`, ..
     pub kind: Text,
@@ -291,16 +294,17 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Owner>>, D::Error> {
+fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Owner>>, D::Error> {
     let owners: Option<Vec<crate::object::OwnerRef>> = Option::deserialize(deserializer)?;
     let controller = owners.unwrap_or_default().into_iter().find(|owner| owner.controller);
     Ok(controller.map(|owner| {
-        Box::new(Owner {
+        let owner = Owner {
             group: owner.group().into(),
             kind: owner.kind.as_str().into(),
             name: owner.name.as_str().into(),
             uid: owner.uid.as_str().into(),
-        })
+        };
+        OWNERS.share(&owner, || Arc::new(owner.clone()))
     }))
 }
 

@@ -160,7 +160,7 @@ impl Shared for Text {
     }
 }
 
-impl<T: Eq + Hash> Shared for Arc<[T]> {
+impl<T: ?Sized + Eq + Hash> Shared for Arc<T> {
     fn holders(&self) -> usize {
         Arc::strong_count(self)
     }

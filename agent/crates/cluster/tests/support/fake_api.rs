@@ -40,6 +40,8 @@ struct State {
     streams: Streams,
     /// The next page that is not the first is forgotten.
     forget_page: bool,
+    /// It is throttled: so many seconds.
+    throttle_page: Option<u32>,
     /// The next requests for a list or a watch are answered with 429, each asking for so many seconds.
     throttled: Vec<u32>,
     away: bool,
@@ -109,6 +111,11 @@ impl FakeApi {
     /// The next list in pages is forgotten in the middle of it: 410.
     pub(crate) fn forget_next_page(&self) {
         self.state().forget_page = true;
+    }
+
+    /// The next page that is not the first of a list is throttled: 429, with so many seconds to wait.
+    pub(crate) fn throttle_next_page(&self, seconds: u32) {
+        self.state().throttle_page = Some(seconds);
     }
 
     /// The next request is throttled: 429, with so many seconds to wait.
@@ -288,9 +295,7 @@ impl FakeApi {
             return Ok(state.get(collection, name));
         }
         if let Some(seconds) = state.throttled.pop() {
-            let message = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
-                "reason": "TooManyRequests", "message": "slow down", "details": {"retryAfterSeconds": seconds}});
-            return Ok(json_body(429, &message));
+            return Ok(throttled(seconds));
         }
         if parameter(query, "sendInitialEvents") == Some("true") {
             return Ok(state.stream(collection));
@@ -317,6 +322,11 @@ impl State {
     }
 
     fn list(&mut self, collection: &str, query: &str) -> Response<Body> {
+        if parameter(query, "continue").is_some()
+            && let Some(seconds) = self.throttle_page.take()
+        {
+            return throttled(seconds);
+        }
         if self.forget_page && parameter(query, "continue").is_some() {
             self.forget_page = false;
             return status(410, "Expired", "The provided continue parameter is too old");
@@ -447,6 +457,14 @@ fn gone_event() -> String {
     let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure",
         "message": "too old resource version"});
     format!("{}\n", json!({"type": "ERROR", "object": status}))
+}
+
+fn throttled(seconds: u32) -> Response<Body> {
+    json_body(
+        429,
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+            "reason": "TooManyRequests", "message": "slow down", "details": {"retryAfterSeconds": seconds}}),
+    )
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Response<Body> {

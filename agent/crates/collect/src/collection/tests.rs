@@ -1,21 +1,25 @@
 //! Collectors at work, with collectors that hang, fail and panic.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use hawsepipe_cluster::objects::{ObjectKind, ObjectStore};
 use hawsepipe_host::HostRoot;
 use hawsepipe_model::codec::decompress;
 use hawsepipe_model::{AppendError, Attributes, Codec, Frame, NodeMeta, PodMeta, Room};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use parking_lot::{Condvar, Mutex};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use prost::Message;
+use serde_json::json;
 
 use super::*;
-use crate::collector::{Collect, CollectError, Collector};
+use crate::collector::{Collect, CollectError, Collector, find};
 use crate::health::State;
 use crate::points::Points;
 use crate::settings::{Choice, Options};
@@ -178,11 +182,15 @@ struct Rig {
 
 /// Collectors at work, every few milliseconds.
 fn start(collectors: &[&'static Collector], full: bool) -> Rig {
+    start_on(Sources::new(HostRoot::new("/nowhere", "/nowhere", None)), collectors, full)
+}
+
+fn start_on(sources: Sources, collectors: &[&'static Collector], full: bool) -> Rig {
     let interval = Duration::from_millis(40);
     let mut attributes = Attributes::new();
     attributes.set("team", "core");
     let settings = Settings {
-        sources: Sources::new(HostRoot::new("/nowhere", "/nowhere", None)),
+        sources,
         choices: collectors.iter().map(|it| Choice::of(it, interval)).collect(),
         interval,
         node_name: "node-1".to_owned(),
@@ -330,4 +338,51 @@ async fn points_that_the_spool_does_not_take_are_counted_and_not_waited_with() {
     };
     until("ticks go on", || dropped() > 5).await;
     assert!(rig.of("good").points == 1 && rig.of("good").state == State::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_the_cluster_says_nothing_of_whoever_tells_it() {
+    let store = Arc::new(ObjectStore::new());
+    // Not a node: its attributes would hide those of the one that tells.
+    let shop =
+        json!({"metadata": {"name": "shop", "uid": "shop-uid"}, "status": {"phase": "Active"}});
+    store.replace_json(ObjectKind::Namespaces, &[shop]).unwrap();
+    let uid = Arc::new(OnceLock::from("cluster-1".to_owned()));
+    let namespaces = find("cluster_namespaces").unwrap();
+    let rig = start_on(Sources::of_cluster(store, uid), &[namespaces], false);
+    until("a tick", || !rig.sink.frames.lock().is_empty()).await;
+    for block in rig.requests().into_iter().flat_map(|request| request.resource_metrics) {
+        let resource = block.resource.unwrap();
+        let pairs = resource.attributes.iter().map(|pair| {
+            let Some(Kind::StringValue(text)) = pair.value.clone().unwrap().value else { panic!() };
+            (pair.key.as_str(), text)
+        });
+        let expected = [
+            ("k8s.cluster.uid", "cluster-1"),
+            ("k8s.namespace.name", "shop"),
+            ("k8s.namespace.uid", "shop-uid"),
+            ("team", "core"),
+        ];
+        let expected = expected.map(|(key, value)| (key, value.to_owned()));
+        assert_eq!(pairs.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_in_parts_arrives_whole_and_counts_as_one_run() {
+    let store = Arc::new(ObjectStore::new());
+    let uid = |number: u32| format!("00000000-0000-0000-0000-{number:012}");
+    let node = |number| json!({"metadata": {"name": uid(number), "uid": uid(number)}});
+    store.replace_json(ObjectKind::Nodes, &(0..1700).map(node).collect::<Vec<_>>()).unwrap();
+    let sources = Sources::of_cluster(store, Arc::default());
+    let rig = start_on(sources, &[find("cluster_nodes").unwrap()], false);
+    until("a tick", || rig.of("cluster_nodes").points > 0).await;
+    let points = rig.of("cluster_nodes").points;
+    assert!(points >= 1700, "{points}");
+    let told = || {
+        let blocks = rig.requests().into_iter().flat_map(|request| request.resource_metrics);
+        let names = blocks.map(|block| format!("{:?}", block.resource.unwrap().attributes));
+        names.collect::<BTreeSet<_>>().len()
+    };
+    until("all of it", || told() == 1700).await;
 }

@@ -59,8 +59,8 @@ metrics! {
     EPHEMERAL_LIMIT: Gauge Int "k8s.container.ephemeralstorage_limit" "By" [] on;
     /// Whether the container passes its readiness probe (1)
     READY: Gauge Int "k8s.container.ready" "" [] on;
-    /// How often the container was started again
-    RESTARTS: Gauge Int "k8s.container.restarts" "{restart}" [] on;
+    /// How often the container was started again; off, because the collector `container` tells it on each node
+    RESTARTS: Gauge Int "k8s.container.restarts" "{restart}" [] off;
     /// What the container does: 1 for the state that it is in, 0 for the others
     STATE: UpDownCounter Int "k8s.container.status.state" "{container}" ["k8s.container.status.state"] on;
     /// Why the container waits or has ended: 1 for the reason, 0 once for the one that it had before

@@ -79,8 +79,10 @@ impl Objects {
     ) -> collect::Collection {
         let ObjectSettings { choices, interval, name, attributes, sink, codec, metrics } =
             &self.settings;
+        let connection = self.connection.clone();
         let settings = collect::Settings {
-            sources: collect::Sources::of_cluster(Arc::clone(store), Arc::clone(uid)),
+            sources: collect::Sources::of_cluster(Arc::clone(store), Arc::clone(uid))
+                .with_api_server(move || connection.is_reachable()),
             choices: choices.clone(),
             interval: *interval,
             node_name: name.clone(),
