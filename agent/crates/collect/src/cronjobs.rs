@@ -9,6 +9,7 @@
 
 mod batch;
 mod known;
+mod missed;
 mod plan;
 mod pods;
 mod run;

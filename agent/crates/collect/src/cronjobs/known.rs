@@ -8,19 +8,19 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hawsepipe_cluster::objects::{
-    Cause, Change, ConcurrencyPolicy, CronJob, Job, Object, ObjectKind, ObjectStore, ObjectWatcher,
-    Pod, Uid,
+    Cause, Change, CronJob, Job, Object, ObjectKind, ObjectStore, ObjectWatcher, Pod, Uid,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
+use super::missed::{is_certain, is_last, tell};
 use super::plan::Plan;
 use super::pods::Pods;
 use super::run::{Beside, Gone, Run};
 use super::tallies::Tally;
 use super::whose::Whose;
-use crate::heartbeats::{DEFAULT_GRACE, Heartbeat, Missed, State};
+use crate::heartbeats::{DEFAULT_GRACE, Heartbeat};
 
 /// Jobs that are gone and of which something is to be told, at most; of more, the oldest are not told.
 const MAX_GONE: usize = 10_000;
@@ -316,55 +316,4 @@ fn served(plans: &mut HashMap<Uid, Plan>, run: &Run) -> bool {
         (Some(plan), Some(scheduled), Some(created)) => plan.serve(scheduled, created),
         _ => true,
     }
-}
-
-/// The controller says that it made a Job for this time; it was gone before it was seen.
-fn is_last(cronjob: &CronJob, scheduled: Timestamp) -> bool {
-    cronjob.status.last_schedule_time.map(Timestamp::from) == Some(scheduled)
-}
-
-/// Whether a time of before all Jobs were known had none for certain: Jobs that have ended are cleaned away, the oldest first,
-/// those that failed apart from the others.
-fn is_certain(cronjob: &CronJob, runs: &[&Run], scheduled: Timestamp) -> bool {
-    let last = cronjob.status.last_schedule_time.map(Timestamp::from);
-    if last.is_none_or(|last| last < scheduled) {
-        return true;
-    }
-    let of = |run: &Run| run.scheduled();
-    let an_older_is_there = runs.iter().filter_map(|run| of(run)).any(|at| at < scheduled);
-    let failed = runs.iter().filter(|run| run.has_failed());
-    let a_later_failed = failed.filter_map(|run| of(run)).any(|at| at > scheduled);
-    an_older_is_there && !a_later_failed
-}
-
-/// The heartbeats of what is missed.
-fn tell(plan: &Plan, runs: &[&Run], missed: Missed, now: Timestamp) -> Vec<Due> {
-    let Missed { before, before_last, last } = missed;
-    let grace = plan.grace().as_secs();
-    let spec = &plan.cronjob.spec;
-    let whose = Whose::cronjob(&plan.cronjob);
-    let uid = whose.uid();
-    let heartbeat = |scheduled: Timestamp, times: u64| {
-        let running = runs.iter().find(|run| run.is_active_at(scheduled));
-        let reason = match (spec.concurrency_policy, running, spec.starting_deadline_seconds) {
-            (ConcurrencyPolicy::Forbid, Some(run), _) => {
-                let name = &run.job.metadata.name;
-                format!("no Job was made: {name} still ran (concurrencyPolicy Forbid)")
-            }
-            (_, _, Some(seconds)) => {
-                format!("no Job was made within its startingDeadlineSeconds ({seconds} s)")
-            }
-            (_, _, None) => format!("no Job was made within {grace} s of its time"),
-        };
-        Heartbeat {
-            scheduled: Some(scheduled),
-            reason: Some(reason),
-            times,
-            id: Some(format!("{uid}/{scheduled}/{}", State::Missed.name())),
-            ..Heartbeat::new(State::Missed, now)
-        }
-    };
-    let earlier = before_last.map(|scheduled| heartbeat(scheduled, before));
-    let all = earlier.into_iter().chain(last.into_iter().map(|at| heartbeat(at, 1)));
-    all.map(|heartbeat| Due { whose: whose.clone(), heartbeat }).collect()
 }
