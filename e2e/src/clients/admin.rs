@@ -4,6 +4,7 @@
 //! cluster's network; the rest of the program stays outside.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use futures::{TryStreamExt, stream};
@@ -11,11 +12,14 @@ use http::{Method, Request};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Error};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::netns;
 
 /// So many requests are under way at once.
 const AT_ONCE: usize = 16;
+/// So often a collection's deletion is asked for.
+const DELETIONS: usize = 10;
 
 /// A connection.
 #[derive(Clone)]
@@ -67,11 +71,17 @@ impl Admin {
         self.send(Method::PATCH, path, "application/merge-patch+json", patch).await.map(drop)
     }
 
-    /// Deletes an object or a whole collection; what is not there is no error.
-    pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<()> {
-        match self.send(Method::DELETE, path, "application/json", options).await {
-            Err(error) if is(&error, 404) => Ok(()),
-            other => other.map(drop),
+    /// Deletes a whole collection. It may take longer than the API server gives a request, so it is asked again until it is done.
+    pub(crate) async fn delete_all(&self, path: &str, options: &Value) -> Result<()> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.send(Method::DELETE, path, "application/json", options).await {
+                Err(error) if is(&error, 404) => return Ok(()),
+                Err(error) if attempts == DELETIONS => return Err(error),
+                Err(_error) => sleep(Duration::from_secs(1)).await,
+                Ok(_status) => return Ok(()),
+            }
         }
     }
 

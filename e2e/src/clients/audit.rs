@@ -51,6 +51,7 @@ pub(crate) struct Asked {
 pub(crate) struct Audit {
     path: PathBuf,
     from: u64,
+    since: Timestamp,
 }
 
 impl Audit {
@@ -60,7 +61,7 @@ impl Audit {
             // It is made with the first entry.
             if error.kind() == std::io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
         })?;
-        Ok(Self { path, from })
+        Ok(Self { path, from, since: Timestamp::now() })
     }
 
     /// What was asked since then, in order.
@@ -71,23 +72,27 @@ impl Audit {
             Err(error) => return Err(error.into()),
         };
         file.seek(SeekFrom::Start(self.from))?;
-        read(BufReader::new(file))
+        read(BufReader::new(file), self.since)
     }
 }
 
-fn read(mut log: impl BufRead) -> Result<Vec<Asked>> {
+/// The end of a watch that was asked for before is no request.
+fn read(mut log: impl BufRead, since: Timestamp) -> Result<Vec<Asked>> {
     let mut requests: HashMap<String, Asked> = HashMap::new();
     let mut line = String::new();
     // The last line may be half written.
     while log.read_line(&mut line)? > 0 && line.ends_with('\n') {
         let entry: Entry = serde_json::from_str(&line).context("an entry of the audit log")?;
+        line.clear();
+        if entry.request_received_timestamp < since {
+            continue;
+        }
         let resource = entry.object_ref.map(|object| object.resource).unwrap_or_default();
         let code = entry.response_status.and_then(|status| status.code).unwrap_or_default();
         let at = entry.request_received_timestamp;
         let what = format!("{} {resource}", entry.verb);
         let asked = requests.entry(entry.audit_id).or_insert(Asked { at, what, code });
         asked.code = code;
-        line.clear();
     }
     let mut requests: Vec<Asked> = requests.into_values().collect();
     requests.sort_by_key(|asked| asked.at);
@@ -130,8 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_counts_once_when_it_begins_and_half_a_line_is_left_for_later() {
+    fn a_watch_counts_once_when_it_begins_and_not_when_an_earlier_one_ends() {
         let log = [
+            entry("z", "watch", 0, "ResponseComplete", 200),
             entry("a", "list", 1, "ResponseComplete", 200),
             entry("b", "watch", 1, "ResponseStarted", 200),
             entry("c", "watch", 3, "ResponseStarted", 200),
@@ -139,7 +145,8 @@ mod tests {
             entry("d", "list", 3, "ResponseComplete", 429),
             String::from("{\"auditID\":\"e\",\"ve"),
         ];
-        let asked = read(log.concat().as_bytes()).unwrap();
+        let since = "2026-11-25T17:00:01Z".parse().unwrap();
+        let asked = read(log.concat().as_bytes(), since).unwrap();
         assert_eq!(by_kind(&asked), BTreeMap::from([("list pods", 2), ("watch pods", 2)]));
         assert_eq!(by_second(&asked), [2, 0, 2]);
         assert_eq!(asked.iter().filter(|request| request.code == 429).count(), 1);

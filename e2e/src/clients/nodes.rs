@@ -70,9 +70,9 @@ pub(crate) fn remove(place: &Place<'_>) -> Result<()> {
     inside(&place.admin(), async move |admin| {
         // Without a kubelet nobody would end the grace period.
         let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-        admin.delete(&pods_path(), &now).await?;
+        admin.delete_all(&pods_path(), &now).await?;
         let nodes = format!("/api/v1/nodes?labelSelector={LABEL}%3Dtrue");
-        admin.delete(&nodes, &now).await
+        admin.delete_all(&nodes, &now).await
     })
 }
 
