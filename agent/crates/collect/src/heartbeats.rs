@@ -26,7 +26,6 @@ use prometheus_client::registry::Registry;
 pub use self::beat::{BadBeat, Beat, DEFAULT_GRACE, JobName, Plan, Report, Said, State};
 pub use self::book::{BookError, Jobs};
 use self::job::{Heartbeat, Job};
-pub(crate) use self::record::JOB_NAME;
 pub use self::schedule::{Schedule, ScheduleError};
 use crate::tick::Sources;
 
