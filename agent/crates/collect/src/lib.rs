@@ -28,6 +28,7 @@ mod metrics;
 mod page;
 mod pods;
 mod points;
+mod pressures;
 pub mod reading;
 mod round;
 mod schedule;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::collector::CollectError;
 use crate::heartbeats::Jobs;
+use crate::pressures::Pressures;
 
 /// What collectors read from.
 pub struct Sources {
@@ -28,6 +29,8 @@ pub struct Sources {
     pub(crate) pods: Arc<dyn PodDirectory>,
     /// The host's cgroups, once they are found: where they are does not change.
     pub(crate) cgroups: Mutex<Option<Cgroups>>,
+    /// What those were waiting, as it was read last.
+    pub(crate) pressures: Mutex<Pressures>,
     /// The node's kubelet, where there is one.
     pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
     /// The jobs that send heartbeats, where they are taken.
@@ -52,6 +55,7 @@ impl Sources {
             host,
             pods,
             cgroups: Mutex::default(),
+            pressures: Mutex::default(),
             kubelet: None,
             jobs: None,
             boot: OnceLock::new(),

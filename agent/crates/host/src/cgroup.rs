@@ -62,7 +62,8 @@ impl CgroupPath {
     }
 
     /// The one above; the top's is the top.
-    fn parent(&self) -> Self {
+    #[must_use]
+    pub fn parent(&self) -> Self {
         Self::new(self.0.rsplit_once('/').map_or("", |(above, _)| above))
     }
 
