@@ -88,7 +88,7 @@ fn pressure_that_nothing_counts_is_not_told_as_none_that_was_waited() {
     // Somebody on the node waited: it is counted, and who shows 0 has not.
     let root = "container_pressure_io_waiting_seconds_total{container=\"\",id=\"/\",image=\"\",name=\"\",namespace=\"\",pod=\"\"} 0";
     assert!(NAMELESS.contains(root));
-    let counted = NAMELESS.replace(root, &format!("{}.5", root));
+    let counted = NAMELESS.replace(root, &format!("{root}.5"));
     assert_eq!(waiting(&counted), ([Some(0); 3], Some(0)));
 }
 
