@@ -222,7 +222,7 @@ async fn what_its_summary_leaves_out_is_asked_for_over_the_same_connection() {
     server.says(200, CADVISOR);
     let counted = kubelet.fetch_cadvisor().await.unwrap();
     let uid = "3a1f6f0e-7a52-4be0-9a3e-0d5c2f1b7e11";
-    let container = counted.container("shop", "checkout-1", uid, "checkout").unwrap();
+    let container = counted.container("shop", "checkout-1", uid, "checkout", None).unwrap();
     assert_eq!((container.periods, container.oom_kills), (Some(1200), Some(2)));
     let requests = server.requests();
     assert!(requests[1].starts_with("GET /metrics/cadvisor HTTP/1.1\r\n"), "{requests:?}");

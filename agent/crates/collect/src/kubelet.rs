@@ -91,6 +91,12 @@ impl Told<'_> {
         About { attributes: Arc::new(attributes), start_unix_nano, resources }
     }
 
+    /// The ID of the last run of a container, as the pod's status names it.
+    fn last_id(&self, container: &str) -> Option<&str> {
+        let of = self.meta.as_ref()?.containers.get(container)?;
+        of.ids.values().next_back().map(String::as_str)
+    }
+
     /// What the kubelet itself says of who it is.
     fn named(&self) -> Attributes {
         let pod = &self.stats.pod_ref;
@@ -176,7 +182,8 @@ pub(crate) fn stand_in(
                     names.put(&pod.container(container), &usage(cpu, memory, swap), node, out);
                     let Some((all, put)) = &counted else { continue };
                     let name = &container.name;
-                    let of = all.container(&told.namespace, &told.name, &told.uid, name);
+                    let id = pod.last_id(name);
+                    let of = all.container(&told.namespace, &told.name, &told.uid, name, id);
                     of.into_iter().for_each(|of| put(of, out));
                 }
             }

@@ -32,6 +32,7 @@ mod objects;
 mod page;
 mod pods;
 mod points;
+mod pressures;
 pub mod reading;
 mod round;
 mod schedule;

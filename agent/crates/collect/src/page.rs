@@ -53,6 +53,13 @@ begins with `hawsepipe.k8s.` that receiver does not have.
   `GETDEVICEINFO`, and `LOOKUPP`, `LAYOUTERROR` and `COPY_NOTIFY`.
 - `system.cpu.time` of `idle` and `wait` never goes back by a little, as the kernel's does.
 
+## What is not read in each tick
+
+- Limits of memory are read once a minute, and so is throttling where no limit of CPU time is set (cgroup v1).
+- Kills of a container are read when the host has counted one.
+- `pressure.total` of a pod or container is read when the group that it is in has waited, and once a minute: it may be
+  late by that where it waited for less than shows there ([ADR 018](adr/018-pressure-where-it-can-have-grown.md)).
+
 ## The agent itself
 
 With `metrics.agent`, what `/metrics` shows of the agent is sent as `hawsepipe.*`: `hawsepipe_logs_read_bytes_total`

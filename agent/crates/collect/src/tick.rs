@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::collector::{CollectError, Scope};
 use crate::cronjobs::JobTallies;
 use crate::heartbeats::Jobs;
+use crate::pressures::Pressures;
 
 /// What collectors read from.
 pub struct Sources {
@@ -30,6 +31,8 @@ pub struct Sources {
     pub(crate) pods: Arc<dyn PodDirectory>,
     /// The host's cgroups, once they are found: where they are does not change.
     pub(crate) cgroups: Mutex<Option<Cgroups>>,
+    /// What those were waiting, as it was read last.
+    pub(crate) pressures: Mutex<Pressures>,
     /// The node's kubelet, where there is one.
     pub(crate) kubelet: Option<Arc<dyn KubeletSource>>,
     /// The jobs that send heartbeats, where they are taken.
@@ -66,6 +69,7 @@ impl Sources {
             host,
             pods,
             cgroups: Mutex::default(),
+            pressures: Mutex::default(),
             kubelet: None,
             jobs: None,
             cronjobs: None,

@@ -14,6 +14,7 @@ use crate::collector::CollectError;
 use crate::metric::Metric;
 use crate::pods::{About, Entry, there};
 use crate::points::{Points, ratio};
+use crate::pressures::Asked;
 use crate::tick::{Tick, now_unix_nano};
 
 /// The metrics of whoever uses.
@@ -85,13 +86,15 @@ impl Names {
         Ok(capacity)
     }
 
-    /// Reads what a cgroup uses.
+    /// Reads what a cgroup uses, which is in the last of those `above`, each of which is in the one before it.
     ///
     /// # Errors
     /// When it ended, and when something cannot be read.
     pub(crate) fn read(
         &self,
+        tick: &Tick,
         cgroups: &Cgroups,
+        above: &[&CgroupPath],
         path: &CgroupPath,
         entry: &mut Entry,
         out: &Points,
@@ -115,8 +118,10 @@ impl Names {
             usage.pids = there(cgroups.pids(path))?;
         }
         for (place, (kind, average, total)) in usage.pressure.iter_mut().zip(&self.pressure) {
-            if out.wants(average) || out.wants(total) {
-                *place = there(cgroups.pressure(path, *kind))?;
+            let averages = out.wants(average);
+            if averages || out.wants(total) {
+                let asked = Asked { tick: tick.at(), cgroups, kind: *kind, averages };
+                *place = tick.sources().pressures.lock().read(asked, above, path)?;
             }
         }
         Ok(usage)

@@ -92,6 +92,8 @@ fn checkout() -> Known {
 /// A kubelet.
 enum Answers {
     Everything,
+    /// And its cAdvisor does not find the runtime, so it names nobody.
+    Nameless,
     /// It was not granted more.
     Summary,
     Nothing,
@@ -102,7 +104,7 @@ enum Answers {
 impl KubeletSource for Answers {
     fn summary(&self) -> Result<Summary, KubeletError> {
         match self {
-            Self::Everything | Self::Summary => {
+            Self::Everything | Self::Nameless | Self::Summary => {
                 let text = include_str!("../../cluster/tests/fixtures/summary.json");
                 Ok(serde_json::from_str(text).unwrap())
             }
@@ -112,9 +114,16 @@ impl KubeletSource for Answers {
     }
 
     fn cadvisor(&self) -> Result<Cadvisor, KubeletError> {
+        let text = include_str!("../../cluster/tests/fixtures/cadvisor.txt");
         match self {
-            Self::Everything => {
-                Cadvisor::parse(include_bytes!("../../cluster/tests/fixtures/cadvisor.txt"))
+            Self::Everything => Cadvisor::parse(text.as_bytes()),
+            Self::Nameless => {
+                let named = ["container=\"checkout\"", "namespace=\"shop\"", "pod=\"checkout-1\""];
+                let nameless = named.iter().fold(text.to_owned(), |text, label| {
+                    let (key, _) = label.split_once('=').unwrap();
+                    text.replace(label, &format!("{key}=\"\""))
+                });
+                Cadvisor::parse(nameless.as_bytes())
             }
             _ => Err(KubeletError::Forbidden {
                 right: "nodes/metrics",
@@ -486,8 +495,9 @@ fn where_control_groups_cannot_be_read_the_kubelet_stands_in_and_that_is_said() 
             ("container.cpu.pressure.total{some}", 800_000.0),
             ("container.io.pressure.total{full}", 1_200_000.0),
         ];
-        for granted in [true, false] {
-            let answers = if granted { Answers::Everything } else { Answers::Summary };
+        for (granted, answers) in
+            [(true, Answers::Everything), (true, Answers::Nameless), (false, Answers::Summary)]
+        {
             let reading = host.read_with(answers, "container");
             let Some(CollectError::Unavailable(reason)) = &reading.problem else {
                 panic!("{:?}", reading.problem)

@@ -62,7 +62,8 @@ impl CgroupPath {
     }
 
     /// The one above; the top's is the top.
-    fn parent(&self) -> Self {
+    #[must_use]
+    pub fn parent(&self) -> Self {
         Self::new(self.0.rsplit_once('/').map_or("", |(above, _)| above))
     }
 
@@ -90,8 +91,8 @@ impl Cgroups {
     /// # Errors
     /// [`ReadError::Gone`] when it ended.
     pub fn children(&self, path: &CgroupPath) -> Result<Vec<CgroupPath>, ReadError> {
-        let folder = path.in_tree(self.listed());
-        let names = trees::folders(&folder).map_err(|error| self.told(path, error))?;
+        let names = self.folder(self.listed(), path).folders();
+        let names = names.map_err(|error| self.told(path, error))?;
         Ok(names.iter().map(|name| path.child(name)).collect())
     }
 

@@ -3,7 +3,9 @@
 //! In: `/metrics/cadvisor`, in Prometheus' text format (0.0.4), as it arrives. Out: a [`Cadvisor`]. Always: the text,
 //! which has MiB, is never held; a line is looked at once, and most lines only as far as their name. A line that is
 //! not understood is passed over and counted. Names and labels: `metrics/prometheus.go` in google/cadvisor, and
-//! `containerPrometheusLabelsFunc` in `pkg/kubelet/server/server.go` of Kubernetes.
+//! `containerPrometheusLabelsFunc` in `pkg/kubelet/server/server.go` of Kubernetes. A cAdvisor that does not find the
+//! runtime's socket (`--containerd` of the kubelet, where it is not the usual one) names no containers: there they are
+//! known by the ID in their control group's path.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +32,7 @@ pub struct Cadvisor {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CadvisorContainer {
     namespace: Box<str>,
+    /// Empty where cAdvisor does not know who it is.
     pod: Box<str>,
     container: Box<str>,
     /// When it was made, seconds since the epoch.
@@ -76,7 +79,7 @@ impl Cadvisor {
         reader.finish()
     }
 
-    /// The container of that name in the pod; of its runs the last.
+    /// The container of that name in the pod; of its runs the last. Where cAdvisor names none, the one with this ID.
     #[must_use]
     pub fn container(
         &self,
@@ -84,12 +87,17 @@ impl Cadvisor {
         pod: &str,
         uid: &str,
         name: &str,
+        id: Option<&str>,
     ) -> Option<&CadvisorContainer> {
         // systemd's names have `_` where the UID has `-`. A pod that is gone may have had the same name.
         let uid_of_systemd = uid.replace('-', "_");
         let runs = self.containers.iter().filter(|(path, it)| {
-            (&*it.container, &*it.pod, &*it.namespace) == (name, pod, namespace)
-                && (path.contains(uid) || path.contains(&uid_of_systemd))
+            let is_it = if it.pod.is_empty() {
+                id.is_some_and(|id| path.contains(id))
+            } else {
+                (&*it.container, &*it.pod, &*it.namespace) == (name, pod, namespace)
+            };
+            is_it && (path.contains(uid) || path.contains(&uid_of_systemd))
         });
         runs.map(|(_, it)| it).max_by(|a, b| a.started.total_cmp(&b.started))
     }
@@ -106,6 +114,8 @@ pub(super) struct Reader {
     beginning: Vec<u8>,
     /// Whether a line was one of containers.
     of_containers: bool,
+    /// Whether anybody on the node ever waited for anything.
+    of_pressure: bool,
 }
 
 impl Take for Reader {
@@ -143,6 +153,12 @@ impl Reader {
     /// [`KubeletError::NoMetrics`] when nothing in it is about containers.
     pub(super) fn finish(mut self) -> Result<Cadvisor, KubeletError> {
         self.all.skipped += u64::from(self.passing || !self.half.is_empty());
+        if !self.of_pressure {
+            // Where nothing counts it (cgroup v1, a kernel without it) cAdvisor writes 0, for the node too.
+            for of in self.all.containers.values_mut() {
+                (of.waiting_ns, of.stalled_ns) = <_>::default();
+            }
+        }
         if self.of_containers {
             return Ok(self.all);
         }
@@ -160,7 +176,11 @@ impl Reader {
         let Some(family) = Family::of(name) else { return };
         let read = std::str::from_utf8(&line[name.len()..]).ok().and_then(Sample::parse);
         match read {
-            Some(sample) => self.all.keep(family, &sample),
+            Some(sample) => {
+                let is_pressure = matches!(family, Family::Waiting(_) | Family::Stalled(_));
+                self.of_pressure |= is_pressure && sample.value > 0.0;
+                self.all.keep(family, &sample);
+            }
             None => self.all.skipped += 1,
         }
     }
@@ -282,7 +302,9 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
 impl Cadvisor {
     fn keep(&mut self, family: Family, sample: &Sample<'_>) {
         // What is no container's is a slice's, a pod's or its sandbox's, which docker calls POD.
-        if sample.pod.is_empty() || matches!(&*sample.container, "" | "POD") {
+        let is_container = !sample.pod.is_empty() && !matches!(&*sample.container, "" | "POD");
+        let is_nameless = sample.pod.is_empty() && sample.id.contains("kubepods");
+        if !is_container && !is_nameless {
             return;
         }
         if !self.containers.contains_key(&*sample.id) {

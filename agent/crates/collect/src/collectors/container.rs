@@ -187,7 +187,8 @@ impl Containers {
         // All of it before any of it is put out: of a container that ends meanwhile nothing is told.
         let (cgroups, path) = (&at.pods.cgroups, &container.path);
         let cpu = there(entry.cpu(cgroups, path))?;
-        let mut usage = NAMES.read(cgroups, path, entry, out)?;
+        let pod = &at.pod.cgroup.path;
+        let mut usage = NAMES.read(at.tick, cgroups, &[&pod.parent(), pod], path, entry, out)?;
         usage.cpu_time = cpu.map(|cpu| cpu.usage_ns);
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
         let kills = || there(cgroups.oom_kills(path));

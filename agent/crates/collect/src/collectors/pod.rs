@@ -113,7 +113,7 @@ impl Collect for PodsOfNode {
         self.book.begin();
         // A control group without containers is what is left of a pod, or not one yet.
         for pod in pods.pods.iter().filter(|pod| !pod.cgroup.containers.is_empty()) {
-            match self.tell(&pods, pod, node, out) {
+            match self.tell(tick, &pods, pod, node, out) {
                 Ok(()) => {}
                 // It ended meanwhile.
                 Err(CollectError::Read(error)) if error.is_gone() => {}
@@ -128,6 +128,7 @@ impl Collect for PodsOfNode {
 impl PodsOfNode {
     fn tell(
         &mut self,
+        tick: &Tick,
         pods: &Pods,
         pod: &Pod,
         node: Capacity,
@@ -137,7 +138,7 @@ impl PodsOfNode {
         let Some(about) = pods.pod(pod, entry).cloned() else { return Ok(()) };
         let (cgroups, path) = (&pods.cgroups, &pod.cgroup.path);
         let cpu_time = there(cgroups.cpu_time(path))?;
-        let mut usage = NAMES.read(cgroups, path, entry, out)?;
+        let mut usage = NAMES.read(tick, cgroups, &[&path.parent()], path, entry, out)?;
         usage.cpu_time = cpu_time;
         usage.cpu_usage = usage.cpu_time.and_then(|time| entry.cpu_usage(time));
         NAMES.put(&about, &usage, node, out);

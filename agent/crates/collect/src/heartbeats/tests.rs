@@ -263,3 +263,10 @@ fn ends_that_do_not_say_of_which_run_are_of_one_each_also_at_the_same_time() {
     assert_eq!(ended, begun);
     assert_eq!(rig.lane.take().len(), 16);
 }
+
+#[test]
+fn a_job_has_one_name_in_its_records_and_in_its_metrics() {
+    for metric in find("job").unwrap().metrics {
+        assert_eq!(metric.attributes.first(), Some(&record::JOB_NAME), "{}", metric.name);
+    }
+}

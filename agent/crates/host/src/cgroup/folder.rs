@@ -1,21 +1,25 @@
 //! A cgroup's folder in one tree, and its files.
 //!
-//! In: where it is. Out: what its files say. Always: an error names the whole path. The kernel takes longer to walk from
+//! In: where it is. Out: what its files say, and which folders are in it. Always: an error names the whole path. The kernel takes longer to walk from
 //! the root to a file than to read it, and a node has thousands of them: folders that many cgroups are in are held open
 //! ([`Held`]), and what is below one is opened from there.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
 
 use crate::error::{ParseError, ReadError};
 use crate::{file, text};
+
+/// Bytes of a listing that are asked for at a time: a cgroup has some fifty files.
+const LISTING: usize = 4 << 10;
 
 /// Folders that are held open.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +71,27 @@ impl<'a> Folder<'a> {
         parse: impl FnOnce(&[u8]) -> Result<T, ParseError>,
     ) -> Result<T, ReadError> {
         file::parse_opened(self.path(name), |path| self.open(path), parse)
+    }
+
+    /// The names of the folders in it, sorted.
+    pub(super) fn folders(&self) -> Result<Vec<String>, ReadError> {
+        let failed = |source| ReadError::from_io(&self.path, source);
+        let folder = self.open(&self.path).map_err(failed)?;
+        let mut listing = [MaybeUninit::uninit(); LISTING];
+        let mut entries = RawDir::new(folder, &mut listing);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| failed(errno.into()))?;
+            // The kernel tells a folder from a file in the listing itself.
+            if entry.file_type() == FileType::Directory
+                && let Ok(name) = entry.file_name().to_str()
+                && !matches!(name, "." | "..")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
@@ -145,6 +170,24 @@ mod tests {
         fs::create_dir_all(&group).expect("made anew");
         fs::write(group.join("pids.current"), "8\n").expect("written");
         assert_eq!(folder.required("pids.current").expect("read"), 8);
+    }
+
+    #[test]
+    fn folders_are_listed_by_name_however_many_and_whatever_is_beside_them() {
+        let tree = tempfile::tempdir().expect("a folder");
+        let pods = tree.path().join("kubepods");
+        let mut made: Vec<_> = (0..500).map(|number| format!("pod{number}")).collect();
+        for name in &made {
+            fs::create_dir_all(pods.join(name)).expect("made");
+            fs::write(pods.join(format!("{name}.file")), "").expect("written");
+        }
+        made.sort_unstable();
+        for held in [Held::default(), Held::open(std::iter::once(tree.path().to_path_buf()))] {
+            let listed = Folder::new(pods.clone(), &held).folders().expect("listed");
+            assert_eq!(listed, made);
+            let error = Folder::new(pods.join("none"), &held).folders().expect_err("not there");
+            assert_eq!((error.is_missing(), error.path()), (true, &*pods.join("none")));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! kubernetes/kubernetes (`cgroup_manager_linux.go`, `pod_container_manager_linux.go`), `getCgroupsPath` in
 //! containerd's CRI plugin, `internal/config/cgmgr` in cri-o/cri-o.
 
-use super::{CgroupPath, Cgroups, trees};
+use super::{CgroupPath, Cgroups};
 use crate::error::ReadError;
 
 /// A pod's quality of service: the kubelet's classes.
@@ -131,7 +131,7 @@ fn search(
     depth: usize,
     found: &mut Vec<CgroupPath>,
 ) -> Result<(), ReadError> {
-    let names = trees::folders(&path.in_tree(cgroups.listed()));
+    let names = cgroups.folder(cgroups.listed(), path).folders();
     let names = match names {
         // Below the top: it ended, or it is nobody's business.
         Err(_) if depth < DEPTH => return Ok(()),

@@ -22,9 +22,9 @@ pub enum CgroupMode {
     Hybrid,
 }
 
-/// The controllers of version 1 that are read, and the one by which cgroups are listed first: what has memory is what
-/// runs.
-const CONTROLLERS: [&str; 5] = ["memory", "cpuacct", "cpu", "pids", "blkio"];
+/// The controllers of version 1 that are read, and the one by which cgroups are listed first: what runs has processes,
+/// and of all trees that one has the fewest files to list.
+const CONTROLLERS: [&str; 5] = ["pids", "memory", "cpuacct", "cpu", "blkio"];
 
 /// The host's cgroups. They are found once: a host does not change its trees while it runs.
 #[derive(Debug, Clone)]
@@ -128,19 +128,4 @@ fn usual(root: &HostRoot, controllers: &mut [Option<PathBuf>], unified: &mut Opt
         let joint = if name.starts_with("cpu") { "cpu,cpuacct" } else { name };
         *tree = [top.join(name), top.join(joint)].into_iter().find(|folder| folder.is_dir());
     }
-}
-
-/// The folders in a folder, sorted by name.
-pub(super) fn folders(folder: &Path) -> Result<Vec<String>, ReadError> {
-    let failed = |source| ReadError::from_io(folder, source);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // The kernel tells a folder from a file in the listing itself.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }

@@ -16,7 +16,7 @@ fn read(text: &[u8], piece: usize) -> Result<Cadvisor, KubeletError> {
 }
 
 fn checkout(all: &Cadvisor) -> Option<&CadvisorContainer> {
-    all.container("shop", "checkout-1", UID, "checkout")
+    all.container("shop", "checkout-1", UID, "checkout", None)
 }
 
 #[test]
@@ -44,9 +44,52 @@ fn of_the_last_run_of_a_container_everything_is_read_to_the_last_digit() {
     };
     assert_eq!(checkout(&all), Some(&expected));
     assert_eq!((all.containers.len(), all.skipped), (2, 0), "two runs; no pod, sandbox, slice");
-    assert_eq!(all.container("shop", "checkout-1", "another", "checkout"), None);
-    assert_eq!(all.container("other", "checkout-1", UID, "checkout"), None);
-    assert_eq!(all.container("shop", "checkout-1", UID, "side"), None);
+    assert_eq!(all.container("shop", "checkout-1", "another", "checkout", None), None);
+    assert_eq!(all.container("other", "checkout-1", UID, "checkout", None), None);
+    assert_eq!(all.container("shop", "checkout-1", UID, "side", None), None);
+}
+
+/// What a kubelet 1.34.4 said, trimmed, on a host with cgroup v1, whose cAdvisor did not find containerd's socket.
+const NAMELESS: &str = include_str!("../../../tests/fixtures/cadvisor-1.34.4-nameless.txt");
+const THROTTLED: (&str, &str) = (
+    "1c974e71-332a-448c-a0a1-3ad7acd6dbcd",
+    "29381dd9dbdcc7588ba6463a629196927d1f1ec4981e4da9f855fefc467ea8fa",
+);
+const KILLED: (&str, &str) = (
+    "2be8f361-bca3-44a2-8b1d-5af3695d4777",
+    "9335a2491d6ae38fe60788b24e14edf6ea5ef9d632f2a1af87b133858c67c8d8",
+);
+
+#[test]
+fn where_cadvisor_names_no_containers_they_are_known_by_their_ids() {
+    let all = Cadvisor::parse(NAMELESS.as_bytes()).unwrap();
+    let of = |pod, (uid, id)| all.container("shop", pod, uid, "c", Some(id)).unwrap();
+    let throttled = of("throttled", THROTTLED);
+    assert_eq!((throttled.periods, throttled.throttled_periods), (Some(1045), Some(1040)));
+    assert_eq!(throttled.throttled_ns, Some(86_232_137_841));
+    assert_eq!((throttled.threads, throttled.oom_kills), (Some(1), Some(0)));
+    let killed = of("killed", KILLED);
+    assert_eq!((killed.threads, killed.oom_kills, killed.periods), (Some(2), Some(6), None));
+    assert_eq!(all.skipped, 0);
+    let (uid, id) = THROTTLED;
+    assert_eq!(all.container("shop", "throttled", uid, "c", None), None, "nobody knows its id");
+    assert_eq!(all.container("shop", "throttled", KILLED.0, "c", Some(id)), None);
+}
+
+#[test]
+fn pressure_that_nothing_counts_is_not_told_as_none_that_was_waited() {
+    let (uid, id) = THROTTLED;
+    let waiting = |text: &str| {
+        let all = Cadvisor::parse(text.as_bytes()).unwrap();
+        let of = all.container("shop", "throttled", uid, "c", Some(id)).unwrap();
+        (of.waiting_ns, of.stalled_ns[0])
+    };
+    assert_eq!(waiting(NAMELESS), ([None; 3], None), "cgroup v1 has none");
+    // Somebody on the node waited: it is counted, and who shows 0 has not.
+    let root = "container_pressure_io_waiting_seconds_total{container=\"\",id=\"/\",image=\"\",name=\"\",namespace=\"\",pod=\"\"} 0";
+    assert!(NAMELESS.contains(root));
+    let counted = NAMELESS.replace(root, &format!("{root}.5"));
+    assert_eq!(waiting(&counted), ([Some(0); 3], Some(0)));
 }
 
 #[test]
@@ -105,7 +148,7 @@ fn labels_are_read_and_not_searched_for() {
          namespace=\"shop\",pod=\"checkout-1\", }} 3e0\n"
     );
     let all = read(text.as_bytes(), 7).unwrap();
-    let of = all.container("shop", "checkout-1", UID, "check\"out").unwrap();
+    let of = all.container("shop", "checkout-1", UID, "check\"out", None).unwrap();
     assert_eq!((of.threads, all.skipped), (Some(3), 0));
 }
 
