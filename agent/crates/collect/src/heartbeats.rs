@@ -27,7 +27,7 @@ pub use self::beat::{BadBeat, Beat, DEFAULT_GRACE, JobName, Plan, Report, Said, 
 pub use self::book::{BookError, Jobs};
 use self::job::Job;
 pub(crate) use self::job::{Heartbeat, Lines};
-pub(crate) use self::record::{JOB_NAME, push};
+pub(crate) use self::record::push;
 pub use self::schedule::{Schedule, ScheduleError};
 pub(crate) use self::watch::{LATE_PART, Missed};
 use crate::tick::Sources;

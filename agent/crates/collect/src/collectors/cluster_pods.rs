@@ -111,7 +111,8 @@ impl Tell<Pod> for Pods {
             let status = named(&pod.status.init_container_statuses, &container.name);
             let mut attributes = of_container(&attributes, container, status);
             let sidecar = container.restart_policy == RestartPolicy::Always;
-            attributes.set("hawsepipe.k8s.container.type", if sidecar { "sidecar" } else { "init" });
+            attributes
+                .set("hawsepipe.k8s.container.type", if sidecar { "sidecar" } else { "init" });
             out.resource(attributes, 0);
             if sidecar {
                 amounts(container, out);
