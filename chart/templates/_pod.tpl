@@ -16,6 +16,7 @@ and the tests share: whoever runs the test sees what the agent sees.
 {{- /* What the collectors of the cluster's objects follow: the resources by their API groups, as agent/docs/METRICS.md has it. */ -}}
 {{- define "hawsepipe.cluster.collectors" -}}
 cluster_checks: {"": [nodes], apps: [deployments, statefulsets, daemonsets]}
+cluster_heartbeats: {batch: [jobs, cronjobs], "": [pods]}
 cluster_jobs: {batch: [jobs, cronjobs]}
 cluster_namespaces: {"": [namespaces, resourcequotas]}
 cluster_nodes: {"": [nodes]}
