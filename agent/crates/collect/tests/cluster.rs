@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hawsepipe_cluster::objects::{ObjectKind, ObjectStore};
 use hawsepipe_collect::reading::{Point, Reading, as_f64, read};
-use hawsepipe_collect::{Choice, CollectError, Globs, Scope, Sources, find, list_of};
+use hawsepipe_collect::{Choice, CollectError, Collector, Globs, Scope, Sources, find, list_of};
 use hawsepipe_model::otlp::Instrument;
 use serde_json::{Value, json};
 
@@ -40,6 +40,11 @@ fn tell(store: &Arc<ObjectStore>, choices: &[Choice]) -> Vec<Reading> {
     let uid = Arc::new(OnceLock::from("cluster-1".to_owned()));
     let sources = Sources::of_cluster(Arc::clone(store), uid).with_api_server(|| true);
     read(sources, choices, Duration::ZERO)
+}
+
+/// The collectors that tell of objects as they are. Heartbeats are of what happens: `cronjobs/tests/sending.rs`.
+fn of_objects() -> impl Iterator<Item = &'static Collector> {
+    list_of(Scope::Cluster).filter(|collector| collector.name != "cluster_heartbeats")
 }
 
 /// What a collector tells, with every metric that it has.
@@ -79,7 +84,7 @@ fn series(reading: &Reading) -> BTreeMap<String, f64> {
 #[test]
 fn every_collector_tells_what_it_declares_of_a_cluster_that_has_it_all() {
     let store = store_without(&[]);
-    for collector in list_of(Scope::Cluster) {
+    for collector in of_objects() {
         let reading = told(&store, collector.name);
         assert!(reading.problem.is_none(), "{}: {:?}", collector.name, reading.problem);
         let told: BTreeSet<_> = reading.points.iter().map(|point| point.metric.name).collect();
@@ -163,7 +168,7 @@ fn a_kind_that_is_not_known_whole_is_not_told_of_and_the_others_are() {
         store.apply_json(*kind, &object).unwrap();
         assert_eq!(store.count(*kind), 1);
         let uid = object["metadata"]["uid"].as_str().unwrap();
-        for collector in list_of(Scope::Cluster).filter(|it| it.kinds().any(|it| it == *kind)) {
+        for collector in of_objects().filter(|it| it.kinds().any(|it| it == *kind)) {
             let reading = told(&store, collector.name);
             let is_it = |point: &Point| {
                 let Some(resource) = &point.resource else { return false };
