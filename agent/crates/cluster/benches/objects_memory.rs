@@ -1,8 +1,8 @@
 //! What the leader keeps in memory of a large cluster.
 //!
 //! In: an API server that is replayed by another process over HTTP: 150,000 pods of 5,000 deployments on 5,000 nodes, in
-//! 200 namespaces, each made of a whole pod as an API server gives it (`tests/fixtures/pod_whole.json`: two containers,
-//! managed fields, volumes, conditions) with its own names, UIDs, container IDs and times; and as many whole nodes. Out, for
+//! 200 namespaces, each made of a whole pod (`tests/fixtures/pod_whole.json`, composed in the form of a real one: two
+//! containers, managed fields, volumes, conditions, 13 kB) with its own names, UIDs, container IDs and times; and as many whole nodes. Out, for
 //! a list in pages and for a streamed one, each in a process of its own: memory at rest and at its peak, above that before
 //! the first request, after the first list and after a second one on top of it (410); bytes per pod; seconds.
 //!
