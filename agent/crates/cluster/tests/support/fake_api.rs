@@ -401,7 +401,6 @@ impl State {
                 &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                                   "message": message, "reason": "InternalError", "code": 500}),
             );
-            drop(send);
             let body = StreamBody::new(receiver.map(|chunk| chunk.map(Frame::data)));
             return Response::new(body.boxed_unsync());
         }
