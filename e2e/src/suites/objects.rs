@@ -89,13 +89,10 @@ fn make(cluster: &Cluster, namespace: &Namespace<'_>) -> Result<BTreeSet<String>
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "service-0", "namespace": of},
         "status": {"loadBalancer": {"ingress": ingress}},
     });
-    for object in statuses.chain([balanced]) {
-        let (kind, name) = (text(&object["kind"]), release::name(&object));
-        let patch = json!({"status": object["status"]}).to_string();
-        let patch =
-            ["patch", &kind, &name, "-n", of, "--subresource=status", "--type=merge", "-p", &patch];
-        cluster.kubectl(&patch)?;
-    }
+    let statuses: Vec<_> = statuses.chain([balanced]).collect();
+    let mut replace = cluster.kubectl_command();
+    replace.args(["replace", "--subresource=status", "--validate=false", "-f", "-"]);
+    cmd::with_input(&mut replace, list(&statuses).as_bytes())?;
 
     let goes = format!("{MADE}={GOES}");
     let goes = ["get", KINDS, "-A", "-l", &goes, "-o", "json"];

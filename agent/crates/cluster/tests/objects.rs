@@ -126,7 +126,7 @@ async fn a_streamed_list_fills_the_store_and_its_watch_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn where_lists_are_not_streamed_they_are_read_in_pages() {
-    for streams in [Streams::Refused, Streams::Ignored, Streams::Silent] {
+    for streams in [Streams::Refused, Streams::Lacking, Streams::Ignored, Streams::Silent] {
         let api = FakeApi::default();
         api.stream_lists(streams);
         for uid in 0..1001 {

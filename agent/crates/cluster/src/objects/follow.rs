@@ -141,13 +141,11 @@ impl Following<'_> {
     async fn list(&mut self) -> Result<Option<Events>, Failure> {
         // Nobody closes it.
         let _turn = self.turns.acquire().await;
-        match self.requests().streamed_list().await {
-            Ok(mut events) => {
-                if self.stream(&mut events).await? {
-                    return Ok(Some(events));
-                }
-            }
-            // 400 or 422 where it is not served; in any other case the pages will tell.
+        match self.streamed().await {
+            Ok(Some(events)) => return Ok(Some(events)),
+            Ok(None) => {}
+            // 400 or 422 where it is not served; 500 within the watch where the storage lacks what it takes (an older etcd has no
+            // RequestWatchProgress). In any other case the pages will tell.
             Err(failure) if failure.kind == Kind::server => {
                 debug!(resource = %self.resource(), error = failure.message, "no streamed list");
             }
@@ -155,6 +153,12 @@ impl Following<'_> {
         }
         self.pages().await?;
         Ok(None)
+    }
+
+    /// A list that is streamed, and the watch that goes on from there; `None` when it has no end.
+    async fn streamed(&mut self) -> Result<Option<Events>, Failure> {
+        let mut events = self.requests().streamed_list().await?;
+        Ok(self.stream(&mut events).await?.then_some(events))
     }
 
     /// Reads a list that is streamed; false when it has no end.

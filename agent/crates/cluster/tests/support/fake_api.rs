@@ -60,6 +60,8 @@ pub(crate) enum Streams {
     /// It is refused: 422.
     #[default]
     Refused,
+    /// It begins, and ends with what an older etcd lacks: 500.
+    Lacking,
     /// It is served.
     Served,
     /// It is not known: the watch is like any other.
@@ -391,6 +393,16 @@ impl State {
         };
         if self.streams == Streams::Refused {
             return status(422, "Invalid", "sendInitialEvents: Forbidden");
+        }
+        if self.streams == Streams::Lacking {
+            let message = "the required storage feature RequestWatchProgress is disabled";
+            send(
+                "ERROR",
+                &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                                  "message": message, "reason": "InternalError", "code": 500}),
+            );
+            let body = StreamBody::new(receiver.map(|chunk| chunk.map(Frame::data)));
+            return Response::new(body.boxed_unsync());
         }
         if self.streams != Streams::Silent {
             for object in self.objects.iter().filter(|object| object["kind"] == collection) {
