@@ -56,7 +56,10 @@ impl Drop for ClusterWide<'_> {
 }
 
 fn as_the_api_server(cluster: &Cluster) -> Result<()> {
-    let kept = Kept::install(cluster, json!({"metrics": {"interval": INTERVAL}}))?;
+    // The agents of the nodes tell of restarts, unless they are asked of the objects.
+    let pods = json!({"metrics": {"k8s.container.restarts": true}});
+    let values = json!({"metrics": {"interval": INTERVAL, "collectors": {"cluster_pods": pods}}});
+    let kept = Kept::install(cluster, values)?;
     let namespace = Namespace::create(cluster, "objects")?;
     let _cluster_wide = ClusterWide(cluster);
     let gone = wait::step("objects made, changed and deleted", || make(cluster, &namespace))?;
