@@ -81,15 +81,17 @@ fn make(cluster: &Cluster, namespace: &Namespace<'_>) -> Result<BTreeSet<String>
     let stays = format!("{MADE}=stays");
     let scale = ["scale", "--replicas=2", "-n", of, "-l", &stays];
     cluster.kubectl(&[&scale[..], &["deployments,statefulsets"]].concat())?;
+    // Who replaces a status replaces the labels, too.
+    let meta = |name: &str| json!({"name": name, "namespace": of, "labels": {MADE: "stays"}});
     let statuses = made::pod_statuses().into_iter().map(|(name, status)| {
         json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": of}, "status": status,
+            "apiVersion": "v1", "kind": "Pod", "metadata": meta(&name), "status": status,
         })
     });
     let ingress =
         json!([{"ip": "192.0.2.1", "ipMode": "VIP"}, {"ip": "192.0.2.2", "ipMode": "VIP"}]);
     let balanced = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "service-0", "namespace": of},
+        "apiVersion": "v1", "kind": "Service", "metadata": meta("service-0"),
         "status": {"loadBalancer": {"ingress": ingress}},
     });
     let statuses: Vec<_> = statuses.chain([balanced]).collect();
