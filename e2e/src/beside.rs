@@ -27,7 +27,7 @@ const PORTS: [u16; 2] = [18_080, 18_081];
 /// How often it is read, and the leader tells.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// How long both are watched.
-const WINDOW: Duration = Duration::from_secs(120);
+const WINDOW: Duration = Duration::from_secs(60);
 /// Until everything is known.
 const SOON: Duration = Duration::from_secs(300);
 
@@ -43,10 +43,7 @@ pub(crate) fn run(cluster: &Cluster, pods: usize, replica_sets: usize) -> Result
     let program = tools::ensure(cluster.work(), &tools::KUBE_STATE_METRICS)?;
     let program = program.join(tools::KUBE_STATE_METRICS.binaries[0]);
     let place = Place::create(cluster)?;
-    let fleet = Fleet { nodes: pods.div_ceil(PODS), pods: PODS, changes: 0.0 };
-    wait::step(&format!("{pods} pods"), || nodes::create(&place, fleet))?;
-    wait::step(&format!("{replica_sets} ReplicaSets"), || create(&place.admin(), replica_sets))?;
-
+    // Before the objects: the controller of ReplicaSets looks at each of them before it makes a pod.
     let key = release::random_key()?;
     release::prepare(cluster, &key, &key)?;
     // The nodes are objects: no agent is to be sent to them.
@@ -57,6 +54,9 @@ pub(crate) fn run(cluster: &Cluster, pods: usize, replica_sets: usize) -> Result
         "receiver": {"nodeSelector": {"kubernetes.io/hostname": cluster.node()}},
     });
     wait::step("helm install", || release::helm_upgrade(cluster, &values))?;
+    let fleet = Fleet { nodes: pods.div_ceil(PODS), pods: PODS, changes: 0.0 };
+    wait::step(&format!("{pods} pods"), || nodes::create(&place, fleet))?;
+    wait::step(&format!("{replica_sets} ReplicaSets"), || create(&place.admin(), replica_sets))?;
     let theirs = KubeStateMetrics::start(cluster, &program, &place.admin())?;
     let read = wait::step("both know everything", || {
         leader_knows(cluster, pods)?;
